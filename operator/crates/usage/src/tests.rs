@@ -1,0 +1,174 @@
+use bytes::Bytes;
+use cooperator_contract::layout;
+use cooperator_contract::usage::{PriceTag, UsageRow, UsageStatus};
+use cooperator_core::digest::Digest;
+use jiff::Timestamp;
+use proptest::prelude::*;
+
+use crate::chain::{Chain, Header, UsageLogError, whole_microsecond};
+use crate::chunk;
+use crate::hour::{HourReader, HourWriter};
+use crate::key::{self, SegmentKind};
+
+const GATEWAY: &str = "gateway-0";
+
+fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_795_000_000 + second).unwrap()
+}
+
+fn row(sequence: u64) -> UsageRow {
+    UsageRow {
+        gateway: GATEWAY.to_owned(),
+        sequence,
+        time: at(sequence.cast_signed()),
+        key: "uid".to_owned(),
+        consumer: "a-reading-room".to_owned(),
+        deployment: "presidents".to_owned(),
+        adapter: sequence.is_multiple_of(2).then(|| Digest::of(b"adapter")),
+        input_tokens: sequence * 10,
+        output_tokens: u64::MAX - sequence,
+        price: PriceTag { currency: "USD".to_owned(), input: "0.20".to_owned(), output: "0.80".to_owned() },
+        status: UsageStatus::Completed,
+    }
+}
+
+fn rows(range: std::ops::RangeInclusive<u64>) -> Vec<UsageRow> {
+    range.map(row).collect()
+}
+
+fn pack_hour(chain: &Chain, rows: Vec<UsageRow>) -> (Header, Chain, Bytes) {
+    let mut writer = HourWriter::new(Vec::new(), chain).unwrap();
+    for row in rows {
+        writer.push(row).unwrap();
+    }
+    let (header, chain, bytes) = writer.finish().unwrap();
+    (header, chain, bytes.into())
+}
+
+fn unpack_hour(bytes: Bytes) -> Result<Vec<UsageRow>, UsageLogError> {
+    let mut reader = HourReader::open(bytes)?;
+    let mut rows = Vec::new();
+    while let Some(group) = reader.next_group()? {
+        rows.extend(group);
+    }
+    Ok(rows)
+}
+
+#[test]
+fn chunks_and_hours_of_the_same_rows_end_at_the_same_head() {
+    let mut chain = Chain::genesis(GATEWAY);
+    let (first, _) = chunk::encode(&mut chain, &rows(1..=3)).unwrap();
+    let (second, bytes) = chunk::encode(&mut chain, &rows(4..=7)).unwrap();
+    assert_eq!((second.previous, second.first_sequence, second.last_sequence), (first.head, 4, 7));
+    assert_eq!(chunk::decode(&bytes).unwrap(), (second.clone(), rows(4..=7)));
+    let (hour, after, _) = pack_hour(&Chain::genesis(GATEWAY), rows(1..=7));
+    assert_eq!((hour.head, after), (second.head, chain));
+}
+
+#[test]
+fn an_hour_of_several_groups_reads_as_it_was_written() {
+    let all = rows(1..=crate::hour::GROUP_ROWS as u64 + 5);
+    let (header, _, bytes) = pack_hour(&Chain::genesis(GATEWAY), all.clone());
+    assert_eq!(HourReader::open(bytes.clone()).unwrap().header(), &header);
+    assert!(bytes.len() < all.len() * 40, "{} bytes for {} rows", bytes.len(), all.len());
+    assert_eq!(unpack_hour(bytes).unwrap(), all);
+}
+
+#[test]
+fn a_changed_row_breaks_the_chain() {
+    let (_, bytes) = chunk::encode(&mut Chain::genesis(GATEWAY), &rows(1..=3)).unwrap();
+    let text = String::from_utf8(bytes).unwrap().replace("\"inputTokens\":20,", "\"inputTokens\":21,");
+    assert!(matches!(chunk::decode(text.as_bytes()), Err(UsageLogError::Broken { sequence: 3, .. })));
+}
+
+#[test]
+fn a_missing_row_is_a_gap() {
+    let (_, bytes) = chunk::encode(&mut Chain::genesis(GATEWAY), &rows(1..=3)).unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    let without = |skip: usize| {
+        text.lines()
+            .enumerate()
+            .filter(|(line, _)| *line != skip)
+            .map(|(_, line)| format!("{line}\n"))
+            .collect::<String>()
+    };
+    assert!(matches!(
+        chunk::decode(without(2).as_bytes()),
+        Err(UsageLogError::Gap { expected: 2, found: 3, .. })
+    ));
+    assert!(matches!(
+        chunk::decode(without(3).as_bytes()),
+        Err(UsageLogError::Gap { expected: 3, found: 2, .. })
+    ));
+}
+
+#[test]
+fn a_row_that_does_not_follow_is_refused_and_changes_nothing() {
+    let mut chain = Chain::genesis(GATEWAY);
+    chain.append(&row(1)).unwrap();
+    let before = chain.clone();
+    let other = UsageRow { gateway: "gateway-1".to_owned(), ..row(2) };
+    assert!(matches!(chain.append(&other), Err(UsageLogError::OtherGateway { .. })));
+    assert!(matches!(chain.append(&row(1)), Err(UsageLogError::Gap { .. })));
+    let old = UsageRow { time: at(0), ..row(2) };
+    assert!(matches!(chain.append(&old), Err(UsageLogError::BackInTime { .. })));
+    let fine = Timestamp::from_nanosecond(at(5).as_nanosecond() + 1).unwrap();
+    assert!(matches!(chain.append(&UsageRow { time: fine, ..row(2) }), Err(UsageLogError::TooFine { .. })));
+    assert_eq!(whole_microsecond(fine), at(5));
+    assert!(matches!(chunk::encode(&mut chain, &[]), Err(UsageLogError::Empty(_))));
+    assert!(matches!(HourWriter::new(Vec::new(), &chain).unwrap().finish(), Err(UsageLogError::Empty(_))));
+    assert_eq!(chain, before);
+}
+
+#[test]
+fn a_key_tells_what_it_holds() {
+    let digest = Digest::of(b"");
+    let time: Timestamp = "2026-11-24T13:59:59Z".parse().unwrap();
+    let hour = key::parse(&layout::usage_hour(GATEWAY, &key::hour(time), &digest)).unwrap();
+    assert_eq!((hour.gateway.as_str(), hour.digest), (GATEWAY, digest));
+    assert_eq!(hour.kind, SegmentKind::Hour { start: key::hour_start(time) });
+    let chunk = key::parse(&layout::usage_chunk(GATEWAY, 42, &digest)).unwrap();
+    assert_eq!(chunk.kind, SegmentKind::Chunk { first_sequence: 42 });
+    for other in ["usage/", "usage/g/open/x.ndjson", "usage/g/2026/13/01/00-ab.parquet", "models/a.json"] {
+        assert_eq!(key::parse(other), None, "{other}");
+    }
+}
+
+prop_compose! {
+    fn any_row()(
+        micros in 0i64..1_000_000_000, text in "\\PC{0,12}", adapter: Option<[u8; 32]>,
+        input_tokens: u64, output_tokens: u64,
+        status in prop::sample::select(vec![UsageStatus::Completed, UsageStatus::Disconnected, UsageStatus::Failed]),
+    ) -> UsageRow {
+        let time = Timestamp::from_microsecond(at(0).as_microsecond() + micros).unwrap();
+        let adapter = adapter.map(Digest::from_bytes);
+        let price = PriceTag { currency: text.clone(), input: "0".to_owned(), output: text.clone() };
+        let (key, consumer) = (String::new(), text);
+        UsageRow { time, key, consumer, adapter, input_tokens, output_tokens, price, status, ..row(0) }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn any_rows_come_back_from_both_forms(start in 0u64..1000, rows in prop::collection::vec(any_row(), 1..40)) {
+        let mut rows = rows;
+        rows.sort_by_key(|row| row.time);
+        for (row, sequence) in rows.iter_mut().zip(start + 1..) {
+            row.sequence = sequence;
+        }
+        let mut chain = Chain::resume(GATEWAY, start, Digest::of(b"before"));
+        let (hour, _, parquet) = pack_hour(&chain, rows.clone());
+        let (header, ndjson) = chunk::encode(&mut chain, &rows).unwrap();
+        prop_assert_eq!(&hour, &header);
+        prop_assert_eq!(unpack_hour(parquet).unwrap(), rows.clone());
+        prop_assert_eq!(chunk::decode(&ndjson).unwrap(), (header, rows));
+    }
+
+    #[test]
+    fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        prop_assert!(chunk::decode(&bytes).is_err());
+        prop_assert!(unpack_hour(bytes.into()).is_err());
+    }
+}
