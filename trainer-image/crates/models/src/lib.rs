@@ -1,1 +1,7 @@
-//! (being written)
+//! Language models of the Llama family: reading them (Hugging Face layout, GGUF), their tokenizers and chat
+//! templates, inference, LoRA adapters and their training. CPU, candle tensors; no network, no Kubernetes.
+
+pub mod config;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod weights;

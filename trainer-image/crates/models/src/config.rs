@@ -1,0 +1,452 @@
+//! The shape of a Llama-family model, read from the `config.json` of a Hugging Face folder and checked: whatever
+//! this module returns, the forward passes of this crate compute exactly as `transformers` does.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+/// Largest accepted `config.json`, bytes.
+pub const MAX_BYTES: usize = 1 << 20;
+
+/// Bounds that keep a hostile file from asking for absurd memory; every published Llama lies far below them.
+const MAX_LAYERS: usize = 1024;
+const MAX_WIDTH: usize = 1 << 18;
+const MAX_VOCAB: usize = 1 << 22;
+const MAX_CONTEXT: usize = 1 << 24;
+
+/// Why a model cannot be used.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum ConfigError {
+    /// Not JSON, too large, or a field is missing or of another type.
+    #[error("config.json cannot be read: {0}")]
+    Unreadable(String),
+    /// Well-formed, but of an architecture or variant that no code here computes.
+    #[error(
+        "config.json: {what} is not supported; supported are LlamaForCausalLM and MistralForCausalLM without \
+         biases and sliding window, SiLU, rope `default` or `llama3`"
+    )]
+    UnsupportedModel {
+        /// The field and its value.
+        what: String,
+    },
+    /// A number that is out of bounds or contradicts another.
+    #[error("config.json: {field} is {value}; it must be {bound}")]
+    Invalid {
+        /// The field.
+        field: &'static str,
+        /// What it holds.
+        value: String,
+        /// What it must hold.
+        bound: String,
+    },
+}
+
+/// Rotary position embedding beyond the plain one.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum RopeScaling {
+    /// Llama 3.1 and later: low frequencies are stretched for a longer context.
+    Llama3 {
+        /// Stretch of the lowest frequencies.
+        factor: f64,
+        /// Wavelengths above `original / low_freq_factor` are stretched in full.
+        low_freq_factor: f64,
+        /// Wavelengths below `original / high_freq_factor` stay.
+        high_freq_factor: f64,
+        /// Context the model was first trained with, tokens.
+        original: usize,
+    },
+}
+
+/// A validated shape. Field names are those of `config.json`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LlamaConfig {
+    /// `llama` or `mistral`; both compute alike.
+    pub model_type: String,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Width of the MLP.
+    pub intermediate_size: usize,
+    /// Transformer blocks.
+    pub num_hidden_layers: usize,
+    /// Query heads.
+    pub num_attention_heads: usize,
+    /// Key and value heads; divides the query heads.
+    pub num_key_value_heads: usize,
+    /// Width of one head, even.
+    pub head_dim: usize,
+    /// Rows of the embedding.
+    pub vocab_size: usize,
+    /// Longest sequence, tokens.
+    pub max_position_embeddings: usize,
+    /// Added to the mean square before its root.
+    pub rms_norm_eps: f64,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f64,
+    /// How the rotary frequencies are stretched; none: not at all.
+    pub rope_scaling: Option<RopeScaling>,
+    /// Whether the output layer is the embedding.
+    pub tie_word_embeddings: bool,
+    /// First token of a text, where the model knows one.
+    pub bos_token_id: Option<u32>,
+    /// Tokens that end a text; may be empty.
+    pub eos_token_ids: Vec<u32>,
+}
+
+/// The seven linear layers of a block, below `model.layers.<i>.`: every place a LoRA can sit, in forward order.
+pub const LINEARS: [&str; 7] = [
+    "self_attn.q_proj",
+    "self_attn.k_proj",
+    "self_attn.v_proj",
+    "self_attn.o_proj",
+    "mlp.gate_proj",
+    "mlp.up_proj",
+    "mlp.down_proj",
+];
+
+impl LlamaConfig {
+    /// Reads and checks a `config.json`.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the field, its value and what is possible.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, ConfigError> {
+        if bytes.len() > MAX_BYTES {
+            return Err(ConfigError::Unreadable(format!("{} bytes, at most {MAX_BYTES}", bytes.len())));
+        }
+        let raw: Raw = serde_json::from_slice(bytes).map_err(|e| ConfigError::Unreadable(e.to_string()))?;
+        raw.check_supported()?;
+        let config = raw.into_config()?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// The `config.json` that [`Self::from_json`] and `transformers` read back. `dtype` is how the weights are
+    /// stored: `float32`, `float16` or `bfloat16`.
+    pub fn to_json(&self, dtype: &str) -> Value {
+        let architecture =
+            if self.model_type == "mistral" { "MistralForCausalLM" } else { "LlamaForCausalLM" };
+        let mut value = json!({
+            "architectures": [architecture],
+            "attention_bias": false,
+            "bos_token_id": self.bos_token_id,
+            "eos_token_id": match self.eos_token_ids.as_slice() {
+                [] => Value::Null,
+                [one] => json!(one),
+                many => json!(many),
+            },
+            "head_dim": self.head_dim,
+            "hidden_act": "silu",
+            "hidden_size": self.hidden_size,
+            "intermediate_size": self.intermediate_size,
+            "max_position_embeddings": self.max_position_embeddings,
+            "mlp_bias": false,
+            "model_type": self.model_type,
+            "num_attention_heads": self.num_attention_heads,
+            "num_hidden_layers": self.num_hidden_layers,
+            "num_key_value_heads": self.num_key_value_heads,
+            "rms_norm_eps": self.rms_norm_eps,
+            "rope_scaling": null,
+            "rope_theta": self.rope_theta,
+            "tie_word_embeddings": self.tie_word_embeddings,
+            "torch_dtype": dtype,
+            "vocab_size": self.vocab_size,
+        });
+        if self.model_type == "mistral" {
+            value["sliding_window"] = Value::Null;
+        }
+        if let Some(RopeScaling::Llama3 { factor, low_freq_factor, high_freq_factor, original }) =
+            self.rope_scaling
+        {
+            value["rope_scaling"] = json!({
+                "rope_type": "llama3",
+                "factor": factor,
+                "low_freq_factor": low_freq_factor,
+                "high_freq_factor": high_freq_factor,
+                "original_max_position_embeddings": original,
+            });
+        }
+        value
+    }
+
+    /// Query heads that share one key and value head.
+    pub fn group_size(&self) -> usize {
+        self.num_attention_heads / self.num_key_value_heads
+    }
+
+    /// Width of all queries together.
+    pub fn q_size(&self) -> usize {
+        self.num_attention_heads * self.head_dim
+    }
+
+    /// Width of all keys, or all values, together.
+    pub fn kv_size(&self) -> usize {
+        self.num_key_value_heads * self.head_dim
+    }
+
+    /// `[out, in]` of one of [`LINEARS`]; none for another name. The last part of the name alone will do.
+    pub fn linear_shape(&self, name: &str) -> Option<[usize; 2]> {
+        let (hidden, mlp) = (self.hidden_size, self.intermediate_size);
+        match name.rsplit('.').next().unwrap_or(name) {
+            "q_proj" => Some([self.q_size(), hidden]),
+            "k_proj" | "v_proj" => Some([self.kv_size(), hidden]),
+            "o_proj" => Some([hidden, self.q_size()]),
+            "gate_proj" | "up_proj" => Some([mlp, hidden]),
+            "down_proj" => Some([hidden, mlp]),
+            _ => None,
+        }
+    }
+
+    /// Every tensor of the model by its Hugging Face name, with its shape; the embedding first, then by layer.
+    pub fn tensors(&self) -> Vec<(String, Vec<usize>)> {
+        let hidden = self.hidden_size;
+        let mut all = vec![("model.embed_tokens.weight".to_owned(), vec![self.vocab_size, hidden])];
+        for layer in 0..self.num_hidden_layers {
+            let at = |part: &str| format!("model.layers.{layer}.{part}.weight");
+            all.push((at("input_layernorm"), vec![hidden]));
+            for name in LINEARS {
+                let shape = self.linear_shape(name).unwrap_or_default();
+                all.push((at(name), shape.to_vec()));
+            }
+            all.push((at("post_attention_layernorm"), vec![hidden]));
+        }
+        all.push(("model.norm.weight".to_owned(), vec![hidden]));
+        if !self.tie_word_embeddings {
+            all.push(("lm_head.weight".to_owned(), vec![self.vocab_size, hidden]));
+        }
+        all
+    }
+
+    /// Number of parameters, tied weights counted once.
+    pub fn parameters(&self) -> u64 {
+        self.tensors().iter().map(|(_, shape)| shape.iter().map(|&n| n as u64).product::<u64>()).sum()
+    }
+
+    /// The `head_dim / 2` rotary frequencies, in radians a position, as `transformers` computes them.
+    pub fn inverse_frequencies(&self) -> Vec<f32> {
+        let dim = self.head_dim as f64;
+        (0..self.head_dim / 2)
+            .map(|i| {
+                let frequency = self.rope_theta.powf(-(2.0 * i as f64) / dim);
+                match self.rope_scaling {
+                    None => frequency as f32,
+                    Some(scaling) => scaling.stretch(frequency) as f32,
+                }
+            })
+            .collect()
+    }
+
+    /// Bounds and divisibility.
+    fn validate(&self) -> Result<(), ConfigError> {
+        within("num_hidden_layers", self.num_hidden_layers, MAX_LAYERS)?;
+        within("hidden_size", self.hidden_size, MAX_WIDTH)?;
+        within("intermediate_size", self.intermediate_size, MAX_WIDTH)?;
+        within("num_attention_heads", self.num_attention_heads, MAX_WIDTH)?;
+        within("num_key_value_heads", self.num_key_value_heads, self.num_attention_heads)?;
+        within("head_dim", self.head_dim, MAX_WIDTH)?;
+        within("vocab_size", self.vocab_size, MAX_VOCAB)?;
+        within("max_position_embeddings", self.max_position_embeddings, MAX_CONTEXT)?;
+        let invalid = |field, value: String, bound: String| Err(ConfigError::Invalid { field, value, bound });
+        if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
+            let bound = format!("a divisor of num_attention_heads ({})", self.num_attention_heads);
+            return invalid("num_key_value_heads", self.num_key_value_heads.to_string(), bound);
+        }
+        if !self.head_dim.is_multiple_of(2) {
+            return invalid("head_dim", self.head_dim.to_string(), "even, for rotary positions".to_owned());
+        }
+        if self.q_size() > MAX_WIDTH {
+            let bound = format!("at most {MAX_WIDTH} together with head_dim");
+            return invalid("num_attention_heads", self.num_attention_heads.to_string(), bound);
+        }
+        if !(self.rms_norm_eps > 0.0 && self.rms_norm_eps < 1.0) {
+            return invalid("rms_norm_eps", self.rms_norm_eps.to_string(), "between 0 and 1".to_owned());
+        }
+        if !(self.rope_theta > 1.0 && self.rope_theta.is_finite()) {
+            return invalid("rope_theta", self.rope_theta.to_string(), "above 1 and finite".to_owned());
+        }
+        for &id in self.eos_token_ids.iter().chain(&self.bos_token_id) {
+            if id as usize >= self.vocab_size {
+                let bound = format!("below vocab_size ({})", self.vocab_size);
+                return invalid("bos_token_id or eos_token_id", id.to_string(), bound);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl RopeScaling {
+    /// A frequency as it is after stretching.
+    fn stretch(self, frequency: f64) -> f64 {
+        let Self::Llama3 { factor, low_freq_factor, high_freq_factor, original } = self;
+        let wavelength = 2.0 * std::f64::consts::PI / frequency;
+        let original = original as f64;
+        if wavelength < original / high_freq_factor {
+            return frequency;
+        }
+        if wavelength > original / low_freq_factor {
+            return frequency / factor;
+        }
+        let smooth = (original / wavelength - low_freq_factor) / (high_freq_factor - low_freq_factor);
+        (1.0 - smooth) * frequency / factor + smooth * frequency
+    }
+}
+
+/// `1 ..= most`.
+fn within(field: &'static str, value: usize, most: usize) -> Result<(), ConfigError> {
+    if (1..=most).contains(&value) {
+        return Ok(());
+    }
+    Err(ConfigError::Invalid { field, value: value.to_string(), bound: format!("1 to {most}") })
+}
+
+/// One id or several, as `config.json` writes `eos_token_id`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged)]
+enum Ids {
+    One(u32),
+    Many(Vec<u32>),
+}
+
+/// `rope_scaling` (before transformers 5) or `rope_parameters` (since).
+#[derive(Clone, Debug, Deserialize)]
+struct RawRope {
+    #[serde(alias = "type")]
+    rope_type: Option<String>,
+    rope_theta: Option<f64>,
+    factor: Option<f64>,
+    low_freq_factor: Option<f64>,
+    high_freq_factor: Option<f64>,
+    original_max_position_embeddings: Option<usize>,
+}
+
+/// `config.json` as written; defaults are those of transformers' `LlamaConfig`.
+#[derive(Clone, Debug, Deserialize)]
+struct Raw {
+    #[serde(default)]
+    architectures: Vec<String>,
+    model_type: String,
+    hidden_size: usize,
+    intermediate_size: usize,
+    num_hidden_layers: usize,
+    num_attention_heads: usize,
+    num_key_value_heads: Option<usize>,
+    head_dim: Option<usize>,
+    vocab_size: usize,
+    max_position_embeddings: Option<usize>,
+    rms_norm_eps: Option<f64>,
+    rope_theta: Option<f64>,
+    rope_scaling: Option<RawRope>,
+    rope_parameters: Option<RawRope>,
+    tie_word_embeddings: Option<bool>,
+    hidden_act: Option<String>,
+    attention_bias: Option<bool>,
+    mlp_bias: Option<bool>,
+    sliding_window: Option<usize>,
+    bos_token_id: Option<u32>,
+    eos_token_id: Option<Ids>,
+    quantization_config: Option<Value>,
+}
+
+impl Raw {
+    /// Refuses everything whose mathematics differ from ours.
+    fn check_supported(&self) -> Result<(), ConfigError> {
+        let refuse = |what: String| Err(ConfigError::UnsupportedModel { what });
+        if !matches!(self.model_type.as_str(), "llama" | "mistral") {
+            return refuse(format!("model_type `{}`", shown(&self.model_type)));
+        }
+        let known = |name: &String| matches!(name.as_str(), "LlamaForCausalLM" | "MistralForCausalLM");
+        if let Some(other) = self.architectures.iter().find(|name| !known(name)) {
+            return refuse(format!("architecture `{}`", shown(other)));
+        }
+        if let Some(other) = self.hidden_act.as_deref().filter(|act| *act != "silu") {
+            return refuse(format!("hidden_act `{}`", shown(other)));
+        }
+        if self.attention_bias == Some(true) {
+            return refuse("attention_bias true".to_owned());
+        }
+        if self.mlp_bias == Some(true) {
+            return refuse("mlp_bias true".to_owned());
+        }
+        if let Some(window) = self.sliding_window {
+            return refuse(format!("sliding_window {window}"));
+        }
+        if self.quantization_config.is_some() {
+            return refuse("quantization_config".to_owned());
+        }
+        Ok(())
+    }
+
+    /// Defaults filled in.
+    fn into_config(self) -> Result<LlamaConfig, ConfigError> {
+        let rope = self.rope_parameters.or(self.rope_scaling);
+        let rope_theta = self.rope_theta.or(rope.as_ref().and_then(|r| r.rope_theta)).unwrap_or(10_000.0);
+        let rope_scaling = rope.map(RawRope::into_scaling).transpose()?.flatten();
+        let head_dim = match self.head_dim {
+            Some(dim) => dim,
+            None if self.num_attention_heads > 0
+                && self.hidden_size.is_multiple_of(self.num_attention_heads) =>
+            {
+                self.hidden_size / self.num_attention_heads
+            }
+            None => {
+                return Err(ConfigError::Invalid {
+                    field: "num_attention_heads",
+                    value: self.num_attention_heads.to_string(),
+                    bound: format!("a divisor of hidden_size ({}), or head_dim given", self.hidden_size),
+                });
+            }
+        };
+        Ok(LlamaConfig {
+            model_type: self.model_type,
+            hidden_size: self.hidden_size,
+            intermediate_size: self.intermediate_size,
+            num_hidden_layers: self.num_hidden_layers,
+            num_attention_heads: self.num_attention_heads,
+            num_key_value_heads: self.num_key_value_heads.unwrap_or(self.num_attention_heads),
+            head_dim,
+            vocab_size: self.vocab_size,
+            max_position_embeddings: self.max_position_embeddings.unwrap_or(2048),
+            rms_norm_eps: self.rms_norm_eps.unwrap_or(1e-6),
+            rope_theta,
+            rope_scaling,
+            tie_word_embeddings: self.tie_word_embeddings.unwrap_or(false),
+            bos_token_id: self.bos_token_id,
+            eos_token_ids: match self.eos_token_id {
+                None => Vec::new(),
+                Some(Ids::One(id)) => vec![id],
+                Some(Ids::Many(ids)) => ids,
+            },
+        })
+    }
+}
+
+impl RawRope {
+    /// None for the plain rotary embedding.
+    fn into_scaling(self) -> Result<Option<RopeScaling>, ConfigError> {
+        let kind = self.rope_type.as_deref().unwrap_or("default");
+        let missing =
+            |field: &str| ConfigError::Unreadable(format!("rope type `llama3` needs `{field}` above 0"));
+        let positive = |value: Option<f64>, field: &str| {
+            value.filter(|v| *v > 0.0 && v.is_finite()).ok_or_else(|| missing(field))
+        };
+        match kind {
+            "default" => Ok(None),
+            "llama3" => Ok(Some(RopeScaling::Llama3 {
+                factor: positive(self.factor, "factor")?,
+                low_freq_factor: positive(self.low_freq_factor, "low_freq_factor")?,
+                high_freq_factor: positive(self.high_freq_factor, "high_freq_factor")?,
+                original: self
+                    .original_max_position_embeddings
+                    .filter(|n| *n > 0)
+                    .ok_or_else(|| missing("original_max_position_embeddings"))?,
+            })),
+            other => Err(ConfigError::UnsupportedModel { what: format!("rope type `{}`", shown(other)) }),
+        }
+    }
+}
+
+/// The first 60 printable characters.
+fn shown(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(60).collect()
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,0 +1,398 @@
+//! Weights in Hugging Face layout: one `model.safetensors`, or shards and their index. Only safetensors; pickled
+//! files run code when read and are refused by name. Every tensor is checked by name, type, shape and finiteness
+//! before the model is used, and kept in the type it is stored in.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use candle_core::{DType, Device, Tensor};
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
+use serde::Deserialize;
+
+use crate::config::LlamaConfig;
+
+/// The file of an unsharded model.
+pub const SINGLE: &str = "model.safetensors";
+/// The index of a sharded model.
+pub const INDEX: &str = "model.safetensors.index.json";
+/// Largest accepted safetensors header, bytes; the format's own bound.
+pub const MAX_HEADER: u64 = 100_000_000;
+/// Largest accepted index, bytes.
+const MAX_INDEX: u64 = 64 << 20;
+
+/// Why weights cannot be used. Every message names the file or the tensor.
+#[derive(Debug, thiserror::Error)]
+pub enum WeightsError {
+    /// The file system refused.
+    #[error("{file}: {source}")]
+    Io {
+        /// Which file.
+        file: String,
+        /// What it said.
+        source: std::io::Error,
+    },
+    /// No safetensors at all.
+    #[error("no `{SINGLE}` and no `{INDEX}` in the model's folder: only safetensors is read")]
+    Missing,
+    /// A pickled checkpoint.
+    #[error("{file} is a pickle, which runs code when it is read: convert it to safetensors")]
+    Pickle {
+        /// Which file.
+        file: String,
+    },
+    /// Longer than the format allows.
+    #[error("{file}: header of {bytes} bytes, at most {MAX_HEADER}")]
+    HeaderTooLarge {
+        /// Which file.
+        file: String,
+        /// As it claims.
+        bytes: u64,
+    },
+    /// Header, offsets and length contradict each other, or overlap.
+    #[error("{file} is not safetensors: {problem}")]
+    Malformed {
+        /// Which file.
+        file: String,
+        /// What is wrong.
+        problem: String,
+    },
+    /// The index names something that is not a file beside it.
+    #[error("{INDEX}: {problem}")]
+    Index {
+        /// What is wrong.
+        problem: String,
+    },
+    /// Tensors of the architecture are not there.
+    #[error("{missing} of {expected} tensors are missing, the first is `{first}`")]
+    TensorsMissing {
+        /// How many.
+        missing: usize,
+        /// Of how many.
+        expected: usize,
+        /// By name.
+        first: String,
+    },
+    /// A tensor that the architecture does not have: ignoring it would compute another model.
+    #[error("{file}: tensor `{name}` is not part of the model that config.json describes")]
+    UnexpectedTensor {
+        /// Which file.
+        file: String,
+        /// Which tensor.
+        name: String,
+    },
+    /// In two shards.
+    #[error("{file}: tensor `{name}` is in another shard too")]
+    Duplicate {
+        /// Which file.
+        file: String,
+        /// Which tensor.
+        name: String,
+    },
+    /// Another shape or rank.
+    #[error("{file}: tensor `{name}` has shape {found:?}, config.json needs {expected:?}")]
+    Shape {
+        /// Which file.
+        file: String,
+        /// Which tensor.
+        name: String,
+        /// As stored.
+        found: Vec<usize>,
+        /// As configured.
+        expected: Vec<usize>,
+    },
+    /// A type that is no float of 16 or 32 bits.
+    #[error("{file}: tensor `{name}` has type {found}, supported are F32, F16 and BF16")]
+    Type {
+        /// Which file.
+        file: String,
+        /// Which tensor.
+        name: String,
+        /// As stored.
+        found: String,
+    },
+    /// NaN or infinite.
+    #[error("{file}: tensor `{name}` holds NaN or infinite values")]
+    NotFinite {
+        /// Which file.
+        file: String,
+        /// Which tensor.
+        name: String,
+    },
+    /// The tensor library failed.
+    #[error("tensor `{name}`: {source}")]
+    Tensor {
+        /// Which tensor.
+        name: String,
+        /// What it said.
+        source: candle_core::Error,
+    },
+}
+
+/// All tensors of one model, complete and checked. Cloning shares them.
+#[derive(Clone, Debug)]
+pub struct Weights {
+    tensors: BTreeMap<String, Tensor>,
+}
+
+impl Weights {
+    /// Reads the model in `folder`, a tensor at a time: memory is that of the weights as stored.
+    ///
+    /// # Errors
+    /// [`WeightsError`], naming file and tensor.
+    pub fn read(config: &LlamaConfig, folder: &Path) -> Result<Self, WeightsError> {
+        let mut reading = Reading::new(config);
+        for name in files(folder)? {
+            let path = folder.join(&name);
+            let io = |source| WeightsError::Io { file: name.clone(), source };
+            let file = File::open(&path).map_err(io)?;
+            let bytes = file.metadata().map_err(io)?.len();
+            reading.file(&name, bytes, std::io::BufReader::new(file))?;
+        }
+        reading.finish()
+    }
+
+    /// The same from files already in memory, by their names; an index among them is not needed.
+    ///
+    /// # Errors
+    /// [`WeightsError`], naming file and tensor.
+    pub fn from_files(config: &LlamaConfig, files: &[(&str, &[u8])]) -> Result<Self, WeightsError> {
+        let mut reading = Reading::new(config);
+        for (name, bytes) in files {
+            reading.file(name, bytes.len() as u64, *bytes)?;
+        }
+        reading.finish()
+    }
+
+    /// From tensors made elsewhere, such as a random model in a test.
+    ///
+    /// # Errors
+    /// [`WeightsError`], naming the tensor.
+    pub fn from_tensors(
+        config: &LlamaConfig,
+        tensors: impl IntoIterator<Item = (String, Tensor)>,
+    ) -> Result<Self, WeightsError> {
+        let mut reading = Reading::new(config);
+        for (name, tensor) in tensors {
+            reading.tensor("memory", name, tensor)?;
+        }
+        reading.finish()
+    }
+
+    /// A tensor as stored; none for a name the model does not have.
+    pub fn get(&self, name: &str) -> Option<&Tensor> {
+        self.tensors.get(name)
+    }
+
+    /// A tensor in 32 bits.
+    ///
+    /// # Errors
+    /// [`WeightsError::TensorsMissing`] for a name the model does not have.
+    pub fn f32(&self, name: &str) -> Result<Tensor, WeightsError> {
+        let tensor = self.get(name).ok_or_else(|| WeightsError::TensorsMissing {
+            missing: 1,
+            expected: self.tensors.len(),
+            first: name.to_owned(),
+        })?;
+        tensor.to_dtype(DType::F32).map_err(|source| WeightsError::Tensor { name: name.to_owned(), source })
+    }
+
+    /// The output layer, `[vocabulary, hidden]`, as stored: its own, or the embedding where they are tied.
+    pub fn output(&self) -> Option<&Tensor> {
+        self.get("lm_head.weight").or_else(|| self.get("model.embed_tokens.weight"))
+    }
+
+    /// All tensors by name, sorted.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &Tensor)> {
+        self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor))
+    }
+}
+
+/// The safetensors files of a folder, sorted.
+fn files(folder: &Path) -> Result<Vec<String>, WeightsError> {
+    if folder.join(SINGLE).is_file() {
+        return Ok(vec![SINGLE.to_owned()]);
+    }
+    if folder.join(INDEX).is_file() {
+        let io = |source| WeightsError::Io { file: INDEX.to_owned(), source };
+        let mut text = Vec::new();
+        File::open(folder.join(INDEX))
+            .and_then(|file| file.take(MAX_INDEX + 1).read_to_end(&mut text))
+            .map_err(io)?;
+        return shards(&text);
+    }
+    let io = |source| WeightsError::Io { file: folder.display().to_string(), source };
+    for entry in std::fs::read_dir(folder).map_err(io)? {
+        let file = entry.map_err(io)?.file_name().to_string_lossy().into_owned();
+        if is_pickle(&file) {
+            return Err(WeightsError::Pickle { file });
+        }
+    }
+    Err(WeightsError::Missing)
+}
+
+/// Whether a file of this name would be unpickled by those who read it.
+pub fn is_pickle(name: &str) -> bool {
+    let extension = name.rsplit('.').next().unwrap_or_default();
+    matches!(extension, "bin" | "pt" | "pth" | "ckpt" | "pkl" | "pickle")
+}
+
+/// The shards that an index names, sorted: plain file names of safetensors.
+///
+/// # Errors
+/// [`WeightsError::Index`] for what is no index, or names a path; [`WeightsError::Pickle`].
+pub fn shards(index: &[u8]) -> Result<Vec<String>, WeightsError> {
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: HashMap<String, String>,
+    }
+    let problem = |problem: String| WeightsError::Index { problem };
+    if index.len() as u64 > MAX_INDEX {
+        return Err(problem(format!("more than {MAX_INDEX} bytes")));
+    }
+    let index: Index = serde_json::from_slice(index).map_err(|e| problem(e.to_string()))?;
+    let names: BTreeSet<String> = index.weight_map.into_values().collect();
+    for name in &names {
+        if is_pickle(name) {
+            return Err(WeightsError::Pickle { file: name.clone() });
+        }
+        if name.contains(['/', '\\']) || !name.ends_with(".safetensors") {
+            return Err(problem(format!("`{}` is no safetensors file beside it", name.escape_debug())));
+        }
+    }
+    Ok(names.into_iter().collect())
+}
+
+/// Collects tensors against what the architecture needs.
+struct Reading {
+    expected: HashMap<String, Vec<usize>>,
+    tied: bool,
+    tensors: BTreeMap<String, Tensor>,
+}
+
+impl Reading {
+    fn new(config: &LlamaConfig) -> Self {
+        let expected = config.tensors().into_iter().collect();
+        Self { expected, tied: config.tie_word_embeddings, tensors: BTreeMap::new() }
+    }
+
+    /// One safetensors file, read front to back.
+    fn file(&mut self, file: &str, bytes: u64, mut reader: impl Read) -> Result<(), WeightsError> {
+        let io = |source| WeightsError::Io { file: file.to_owned(), source };
+        let metadata = header(file, bytes, &mut reader)?;
+        for name in metadata.offset_keys() {
+            let Some(info) = metadata.info(&name) else { continue };
+            let mut data = vec![0; info.data_offsets.1 - info.data_offsets.0];
+            reader.read_exact(&mut data).map_err(io)?;
+            if self.ignored(&name) {
+                continue;
+            }
+            self.check(file, &name, &info.shape)?;
+            let dtype = match info.dtype {
+                Dtype::F32 => DType::F32,
+                Dtype::F16 => DType::F16,
+                Dtype::BF16 => DType::BF16,
+                other => {
+                    return Err(WeightsError::Type {
+                        file: file.to_owned(),
+                        name,
+                        found: format!("{other:?}"),
+                    });
+                }
+            };
+            let tensor = Tensor::from_raw_buffer(&data, dtype, &info.shape, &Device::Cpu)
+                .map_err(|source| WeightsError::Tensor { name: name.clone(), source })?;
+            self.tensor(file, name, tensor)?;
+        }
+        Ok(())
+    }
+
+    /// What some converters write beside the parameters: derived buffers, and a tied output layer again.
+    fn ignored(&self, name: &str) -> bool {
+        name.ends_with(".rotary_emb.inv_freq") || (self.tied && name == "lm_head.weight")
+    }
+
+    fn check(&self, file: &str, name: &str, shape: &[usize]) -> Result<(), WeightsError> {
+        let Some(expected) = self.expected.get(name) else {
+            return Err(WeightsError::UnexpectedTensor { file: file.to_owned(), name: name.to_owned() });
+        };
+        if expected != shape {
+            return Err(WeightsError::Shape {
+                file: file.to_owned(),
+                name: name.to_owned(),
+                found: shape.to_vec(),
+                expected: expected.clone(),
+            });
+        }
+        Ok(())
+    }
+
+    fn tensor(&mut self, file: &str, name: String, tensor: Tensor) -> Result<(), WeightsError> {
+        self.check(file, &name, tensor.dims())?;
+        let finite =
+            is_finite(&tensor).map_err(|source| WeightsError::Tensor { name: name.clone(), source })?;
+        if !finite {
+            return Err(WeightsError::NotFinite { file: file.to_owned(), name });
+        }
+        if self.tensors.insert(name.clone(), tensor).is_some() {
+            return Err(WeightsError::Duplicate { file: file.to_owned(), name });
+        }
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Weights, WeightsError> {
+        let mut missing: Vec<&String> =
+            self.expected.keys().filter(|name| !self.tensors.contains_key(*name)).collect();
+        missing.sort();
+        if let Some(first) = missing.first() {
+            return Err(WeightsError::TensorsMissing {
+                missing: missing.len(),
+                expected: self.expected.len(),
+                first: (*first).clone(),
+            });
+        }
+        Ok(Weights { tensors: self.tensors })
+    }
+}
+
+/// Reads and checks the header: offsets that neither overlap nor leave holes, and cover the file exactly.
+fn header(file: &str, bytes: u64, reader: &mut impl Read) -> Result<Metadata, WeightsError> {
+    let io = |source| WeightsError::Io { file: file.to_owned(), source };
+    let malformed = |problem: String| WeightsError::Malformed { file: file.to_owned(), problem };
+    if bytes < 8 {
+        return Err(malformed(format!("{bytes} bytes, no header")));
+    }
+    let mut length = [0; 8];
+    reader.read_exact(&mut length).map_err(io)?;
+    let length = u64::from_le_bytes(length);
+    if length > MAX_HEADER {
+        return Err(WeightsError::HeaderTooLarge { file: file.to_owned(), bytes: length });
+    }
+    if length > bytes - 8 {
+        return Err(malformed(format!("header of {length} bytes in a file of {bytes}")));
+    }
+    let mut text = vec![0; length as usize];
+    reader.read_exact(&mut text).map_err(io)?;
+    let metadata: Metadata = serde_json::from_slice(&text).map_err(|e| malformed(e.to_string()))?;
+    let end = 8 + length + metadata.data_len() as u64;
+    if end != bytes {
+        return Err(malformed(format!("tensors end at byte {end}, the file at {bytes}")));
+    }
+    Ok(metadata)
+}
+
+/// Whether no element is NaN or infinite.
+fn is_finite(tensor: &Tensor) -> candle_core::Result<bool> {
+    let flat = tensor.flatten_all()?;
+    Ok(match tensor.dtype() {
+        DType::BF16 => flat.to_vec1::<half::bf16>()?.iter().all(|value| value.is_finite()),
+        DType::F16 => flat.to_vec1::<half::f16>()?.iter().all(|value| value.is_finite()),
+        _ => flat.to_dtype(DType::F32)?.to_vec1::<f32>()?.iter().all(|value| value.is_finite()),
+    })
+}
+
+#[cfg(test)]
+#[path = "weights_tests.rs"]
+mod tests;
