@@ -141,8 +141,6 @@ pub struct Payment {
 pub struct UsageProof {
     /// Rows counted.
     pub rows: i64,
-    /// Objects read.
-    pub segments: i64,
     /// Digest over all gateways' logs.
     pub root_digest: String,
 }

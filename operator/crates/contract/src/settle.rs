@@ -136,7 +136,7 @@ pub struct Statement {
     pub corrections: Vec<RevenueLine>,
     /// Sum of `revenue` and `corrections`.
     pub gross: String,
-    /// Cost recovered now.
+    /// Cost recovered now, in whole payable units.
     pub recovered: String,
     /// Cost still to recover in later periods.
     pub unrecovered: String,
@@ -196,7 +196,7 @@ pub struct Suspense {
     /// After it: before + gross = recovered + reserve + payments + after.
     pub after: String,
     /// Per payee (member name, or `reserve` / `costs` in angle brackets), the numerator carried over, as an integer
-    /// string in units of 10^-12 / 10^9.
+    /// string in units of 10^-12 / 10^17.
     pub carries: Vec<Carry>,
 }
 
@@ -215,10 +215,8 @@ pub struct Carry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct UsageProof {
-    /// Rows counted.
+    /// Rows counted. How they were packed is not told: after a compaction the statement must have the same bytes.
     pub rows: u64,
-    /// Objects read.
-    pub segments: u64,
     /// sha256 over the sorted lines `<gateway> <through_sequence> <head>\n`.
     pub root_digest: Digest,
     /// Per gateway, sorted.
@@ -231,8 +229,8 @@ pub struct UsageProof {
 pub struct GatewayProof {
     /// Gateway id.
     pub gateway: String,
-    /// Highest sequence read.
+    /// Sequence of the last row before the period's end; 0 when there is none.
     pub through_sequence: u64,
-    /// Digest over the rows read, in order of sequence: head of the hash chain.
+    /// Head of the hash chain after that row.
     pub head: Digest,
 }
