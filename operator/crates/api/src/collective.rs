@@ -34,8 +34,8 @@ pub struct CollectiveSpec {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 128))]
     pub display_name: String,
-    /// The members, each name once. 1 to 256.
-    #[schemars(length(min = 1, max = 256))]
+    /// The members, each name once. 1 to 128.
+    #[schemars(length(min = 1, max = 128))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
     pub members: Vec<Member>,
     /// Which licences and grants a base model and a contribution must have.
@@ -277,9 +277,9 @@ pub struct SplitRule {
     pub basis_points: i32,
     /// Contribution: by what each member gave to the adapter that earned it. Membership: equally. Fixed: by `shares`.
     pub by: SplitBy,
-    /// The parts of a Fixed rule, each member once. At most 256.
+    /// The parts of a Fixed rule, each member once. At most 64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 256))]
+    #[schemars(length(max = 64))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["member".into()]))]
     pub shares: Vec<FixedShare>,
 }
