@@ -1,6 +1,7 @@
 //! The domain, pure: money, shares, periods, licences, consent, digests. No Kubernetes, no async runtime, no tensor
 //! library, no I/O; nothing here reads a clock except [`time::SystemClock`].
 
+pub mod api_key;
 pub mod attribution;
 pub mod basis_points;
 pub mod consent;
