@@ -2,6 +2,8 @@
 //! templates, inference, LoRA adapters and their training. CPU, candle tensors; no network, no Kubernetes.
 
 pub mod config;
+pub mod lora;
+pub mod optimizer;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod weights;

@@ -1,0 +1,412 @@
+//! LoRA adapters: which layers they add to, their values in one fixed order, and the PEFT files that hold them.
+
+use std::collections::HashMap;
+
+use cooperator_ops::OpsError;
+use cooperator_ops::lora::{LoraPart, merge};
+use rand::{Rng, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::config::{LINEARS, LlamaConfig};
+
+/// The largest rank accepted; published adapters rarely pass 256.
+pub const MAX_RANK: usize = 1024;
+/// The largest `adapter_config.json` that is read, in bytes.
+const MAX_CONFIG: usize = 1 << 20;
+
+/// Why an adapter cannot be made or used.
+#[derive(Debug, thiserror::Error)]
+pub enum LoraError {
+    /// A setting is out of its bounds.
+    #[error("lora: {field} is {value}; it must be {bound}")]
+    Setting {
+        /// The setting, by its PEFT name.
+        field: &'static str,
+        /// What it is.
+        value: String,
+        /// What it must be.
+        bound: String,
+    },
+    /// `adapter_config.json` is not JSON of the PEFT form.
+    #[error("adapter_config.json cannot be read: {0}; it must be what PEFT's save_pretrained writes")]
+    Config(String),
+    /// The adapter uses a PEFT feature that changes the mathematics.
+    #[error("adapter_config.json: {0} is not supported; train a plain LoRA")]
+    Unsupported(String),
+    /// The tensors are not a safetensors file, or could not be made one.
+    #[error("adapter_model.safetensors: {0}")]
+    Safetensors(#[from] safetensors::SafeTensorError),
+    /// The file lacks a tensor, or has one too many.
+    #[error(
+        "adapter_model.safetensors: {0}; the tensors must be those of the configured targets in every layer of the base model"
+    )]
+    Tensors(String),
+    /// A value is NaN or infinite.
+    #[error("adapter_model.safetensors: {0} holds NaN or infinity; take an earlier checkpoint")]
+    NotFinite(String),
+    /// A shape mistake below.
+    #[error(transparent)]
+    Ops(#[from] OpsError),
+}
+
+/// What an adapter adds and where. Field meanings are PEFT's.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoraConfig {
+    /// Rows of each A; 1 to [`MAX_RANK`].
+    pub rank: usize,
+    /// The addition is scaled by `alpha / rank`; positive.
+    pub alpha: f64,
+    /// Probability with which an input of A is dropped in training; in [0, 1).
+    pub dropout: f64,
+    /// The last parts of the names in [`LINEARS`] (`q_proj`); at least one.
+    pub target_modules: Vec<String>,
+}
+
+impl LoraConfig {
+    /// What the product `B A x` is multiplied by.
+    #[must_use]
+    pub fn scale(&self) -> f32 {
+        (self.alpha / self.rank as f64) as f32
+    }
+
+    /// The targets as places in [`LINEARS`], in that order and each once.
+    fn targets(&self) -> Result<Vec<usize>, LoraError> {
+        let setting = |field, value: String, bound: &str| {
+            Err(LoraError::Setting { field, value, bound: bound.to_owned() })
+        };
+        if !(1..=MAX_RANK).contains(&self.rank) {
+            return setting("r", self.rank.to_string(), "1 to 1024");
+        }
+        if !(self.alpha > 0.0 && self.alpha.is_finite()) {
+            return setting("lora_alpha", self.alpha.to_string(), "positive and finite");
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return setting("lora_dropout", self.dropout.to_string(), "at least 0 and below 1");
+        }
+        let known: Vec<&str> = LINEARS.iter().map(|name| short(name)).collect();
+        if let Some(other) = self.target_modules.iter().find(|name| !known.contains(&short(name))) {
+            return setting(
+                "target_modules",
+                format!("`{}`", other.escape_debug()),
+                &format!("among {}", known.join(", ")),
+            );
+        }
+        let wanted = |place: &usize| self.target_modules.iter().any(|name| short(name) == known[*place]);
+        let targets: Vec<usize> = (0..LINEARS.len()).filter(wanted).collect();
+        if targets.is_empty() {
+            return setting(
+                "target_modules",
+                "empty".to_owned(),
+                &format!("at least one of {}", known.join(", ")),
+            );
+        }
+        Ok(targets)
+    }
+}
+
+/// `q_proj` of `self_attn.q_proj`.
+fn short(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
+}
+
+/// A matrix with its PEFT name.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NamedTensor {
+    /// `base_model.model.model.layers.<i>.<linear>.lora_<A|B>.weight`
+    pub name: String,
+    /// Rows and columns.
+    pub shape: [usize; 2],
+    /// Row-major values.
+    pub data: Vec<f32>,
+}
+
+/// An adapter of one base model. Its tensors are in forward order: by layer, by [`LINEARS`], A before B.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoraAdapter {
+    config: LoraConfig,
+    targets: Vec<usize>,
+    layers: usize,
+    tensors: Vec<NamedTensor>,
+}
+
+/// A and B of one linear layer.
+#[derive(Clone, Copy, Debug)]
+pub struct LoraPair<'a> {
+    /// `[rank, inputs]`
+    pub a: &'a NamedTensor,
+    /// `[outputs, rank]`
+    pub b: &'a NamedTensor,
+    /// The place of `a` among the adapter's tensors; `b` is the next.
+    pub index: usize,
+}
+
+impl LoraAdapter {
+    /// A new adapter as PEFT starts one: A uniform in `±1 / sqrt(inputs)` (Kaiming with a = sqrt 5), B zero, so that it
+    /// changes nothing yet. The same for the same arguments.
+    ///
+    /// # Errors
+    /// [`LoraError::Setting`].
+    pub fn init(config: LoraConfig, model: &LlamaConfig, seed: u64) -> Result<Self, LoraError> {
+        let mut random = ChaCha8Rng::seed_from_u64(seed);
+        Self::build(config, model, |name, [rows, cols]| {
+            let bound = 1.0 / (cols as f32).sqrt();
+            let is_b = name.ends_with("lora_B.weight");
+            let value = |_| if is_b { 0.0 } else { random.random_range(-bound..bound) };
+            Ok((0..rows * cols).map(value).collect())
+        })
+    }
+
+    /// Every tensor in order, its values from `fill`.
+    fn build(
+        config: LoraConfig,
+        model: &LlamaConfig,
+        mut fill: impl FnMut(&str, [usize; 2]) -> Result<Vec<f32>, LoraError>,
+    ) -> Result<Self, LoraError> {
+        let targets = config.targets()?;
+        let mut tensors = Vec::with_capacity(model.num_hidden_layers * targets.len() * 2);
+        for layer in 0..model.num_hidden_layers {
+            for linear in targets.iter().map(|place| LINEARS[*place]) {
+                let [outputs, inputs] = model.linear_shape(linear).unwrap_or_default();
+                for (part, shape) in [("A", [config.rank, inputs]), ("B", [outputs, config.rank])] {
+                    let name = format!("base_model.model.model.layers.{layer}.{linear}.lora_{part}.weight");
+                    let data = fill(&name, shape)?;
+                    tensors.push(NamedTensor { name, shape, data });
+                }
+            }
+        }
+        Ok(Self { config, targets, layers: model.num_hidden_layers, tensors })
+    }
+
+    /// Reads the two files of a PEFT adapter (`adapter_config.json`, `adapter_model.safetensors`; f32, f16 or bf16) made
+    /// for a base model of this shape.
+    ///
+    /// # Errors
+    /// [`LoraError`], naming the setting or the tensor.
+    pub fn from_peft(model: &LlamaConfig, config_json: &[u8], safetensors: &[u8]) -> Result<Self, LoraError> {
+        Self::from_safetensors(model, read_config(config_json)?, safetensors)
+    }
+
+    /// Reads the tensors of an adapter whose configuration is known, such as a checkpoint's.
+    ///
+    /// # Errors
+    /// [`LoraError`], naming the tensor.
+    pub fn from_safetensors(
+        model: &LlamaConfig,
+        config: LoraConfig,
+        safetensors: &[u8],
+    ) -> Result<Self, LoraError> {
+        let file = SafeTensors::deserialize(safetensors)?;
+        let adapter = Self::build(config, model, |name, shape| {
+            let view = file.tensor(name).map_err(|_| LoraError::Tensors(format!("{name} is missing")))?;
+            if view.shape() != shape {
+                return Err(LoraError::Tensors(format!(
+                    "{name} has shape {:?}, not {shape:?}",
+                    view.shape()
+                )));
+            }
+            let data = to_f32(name, &view)?;
+            if data.iter().all(|value| value.is_finite()) {
+                Ok(data)
+            } else {
+                Err(LoraError::NotFinite(name.to_owned()))
+            }
+        })?;
+        if file.len() != adapter.tensors.len() {
+            return Err(LoraError::Tensors(format!("{} tensors, not {}", file.len(), adapter.tensors.len())));
+        }
+        Ok(adapter)
+    }
+
+    /// `adapter_model.safetensors`, f32: the same bytes for the same values.
+    ///
+    /// # Errors
+    /// [`LoraError::Safetensors`] if there are more tensors than a header holds.
+    pub fn to_safetensors(&self) -> Result<Vec<u8>, LoraError> {
+        let bytes: Vec<Vec<u8>> = self.tensors.iter().map(|t| le_bytes(&t.data)).collect();
+        let mut views = Vec::with_capacity(bytes.len());
+        for (tensor, bytes) in self.tensors.iter().zip(&bytes) {
+            views.push((tensor.name.as_str(), TensorView::new(Dtype::F32, tensor.shape.to_vec(), bytes)?));
+        }
+        // PEFT and transformers look for this one entry; a map of one has one order
+        let metadata = HashMap::from([("format".to_owned(), "pt".to_owned())]);
+        Ok(safetensors::serialize(views, Some(metadata))?)
+    }
+
+    /// `adapter_config.json` for this adapter of the base model of that name: pretty JSON with sorted keys.
+    #[must_use]
+    pub fn config_json(&self, base_model: &str) -> String {
+        let alpha = self.config.alpha;
+        let peft = PeftConfig {
+            base_model_name_or_path: Some(base_model.to_owned()),
+            bias: "none".to_owned(),
+            fan_in_fan_out: false,
+            inference_mode: true,
+            init_lora_weights: Value::Bool(true),
+            // PEFT declares an integer and takes either
+            lora_alpha: if alpha.fract() == 0.0 && alpha < 1e9 {
+                Value::from(alpha as u64)
+            } else {
+                Value::from(alpha)
+            },
+            lora_dropout: self.config.dropout,
+            modules_to_save: None,
+            peft_type: "LORA".to_owned(),
+            r: self.config.rank,
+            target_modules: Value::from(self.targets.iter().map(|t| short(LINEARS[*t])).collect::<Vec<_>>()),
+            task_type: Some("CAUSAL_LM".to_owned()),
+            use_dora: false,
+            use_rslora: false,
+            alpha_pattern: HashMap::new(),
+            rank_pattern: HashMap::new(),
+        };
+        // a struct of plain values always serialises
+        serde_json::to_string_pretty(&peft).unwrap_or_default()
+    }
+
+    /// How it was configured.
+    #[must_use]
+    pub fn config(&self) -> &LoraConfig {
+        &self.config
+    }
+
+    /// All tensors in order.
+    #[must_use]
+    pub fn tensors(&self) -> &[NamedTensor] {
+        &self.tensors
+    }
+
+    /// All tensors in order, for the optimiser. Names, shapes and lengths must stay.
+    pub fn tensors_mut(&mut self) -> &mut [NamedTensor] {
+        &mut self.tensors
+    }
+
+    /// The number of values that learn.
+    #[must_use]
+    pub fn parameters(&self) -> usize {
+        self.tensors.iter().map(|tensor| tensor.data.len()).sum()
+    }
+
+    /// A and B for a linear layer, named as in [`LINEARS`]; none if it is no target.
+    #[must_use]
+    pub fn pair(&self, layer: usize, linear: &str) -> Option<LoraPair<'_>> {
+        let place = self.targets.iter().position(|t| LINEARS[*t] == linear)?;
+        let index = (layer * self.targets.len() + place) * 2;
+        (layer < self.layers).then(|| LoraPair {
+            a: &self.tensors[index],
+            b: &self.tensors[index + 1],
+            index,
+        })
+    }
+
+    /// Adds this adapter to one weight of its base model (`[outputs, inputs]`, row-major). A layer that is no target stays.
+    ///
+    /// # Errors
+    /// [`LoraError::Ops`] if the weight has another shape.
+    pub fn merge(&self, layer: usize, linear: &str, weight: &mut [f32]) -> Result<(), LoraError> {
+        let Some(LoraPair { a, b, .. }) = self.pair(layer, linear) else { return Ok(()) };
+        let [outputs, inputs] = [b.shape[0], a.shape[1]];
+        let part = LoraPart {
+            a: &a.data,
+            b: &b.data,
+            rank: self.config.rank,
+            scale: self.config.scale(),
+            columns: 0..outputs,
+            dropout: None,
+        };
+        if weight.len() != outputs * inputs {
+            let want = outputs * inputs;
+            return Err(
+                OpsError::Length { op: "merge", operand: "the weight", got: weight.len(), want }.into()
+            );
+        }
+        Ok(merge(weight, inputs, &part)?)
+    }
+}
+
+/// Little-endian bytes of f32 values, as safetensors holds them.
+pub(crate) fn le_bytes(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+/// The values of a stored tensor in 32 bits.
+fn to_f32(name: &str, view: &TensorView<'_>) -> Result<Vec<f32>, LoraError> {
+    let data = view.data();
+    match view.dtype() {
+        Dtype::F32 => Ok(data.as_chunks().0.iter().map(|b| f32::from_le_bytes(*b)).collect()),
+        Dtype::F16 => Ok(data.as_chunks().0.iter().map(|b| half::f16::from_le_bytes(*b).to_f32()).collect()),
+        Dtype::BF16 => {
+            Ok(data.as_chunks().0.iter().map(|b| half::bf16::from_le_bytes(*b).to_f32()).collect())
+        }
+        other => Err(LoraError::Tensors(format!("{name} is {other:?}, not F32, F16 or BF16"))),
+    }
+}
+
+/// The fields of PEFT's `LoraConfig` that matter; sorted, as PEFT writes them. Unknown ones are left alone on reading:
+/// PEFT adds some in every release, and all so far default to a plain LoRA.
+#[derive(Serialize, Deserialize)]
+struct PeftConfig {
+    #[serde(default, skip_serializing_if = "HashMap::is_empty")]
+    alpha_pattern: HashMap<String, Value>,
+    base_model_name_or_path: Option<String>,
+    #[serde(default = "none_word")]
+    bias: String,
+    #[serde(default)]
+    fan_in_fan_out: bool,
+    #[serde(default)]
+    inference_mode: bool,
+    #[serde(default)]
+    init_lora_weights: Value,
+    lora_alpha: Value,
+    #[serde(default)]
+    lora_dropout: f64,
+    #[serde(default)]
+    modules_to_save: Option<Vec<String>>,
+    peft_type: String,
+    r: usize,
+    #[serde(default, skip_serializing_if = "HashMap::is_empty")]
+    rank_pattern: HashMap<String, Value>,
+    target_modules: Value,
+    task_type: Option<String>,
+    #[serde(default)]
+    use_dora: bool,
+    #[serde(default)]
+    use_rslora: bool,
+}
+
+fn none_word() -> String {
+    "none".to_owned()
+}
+
+/// Reads `adapter_config.json`, refusing what would compute differently.
+fn read_config(json: &[u8]) -> Result<LoraConfig, LoraError> {
+    if json.len() > MAX_CONFIG {
+        return Err(LoraError::Config(format!("{} bytes, at most {MAX_CONFIG}", json.len())));
+    }
+    let peft: PeftConfig =
+        serde_json::from_slice(json).map_err(|error| LoraError::Config(error.to_string()))?;
+    let features = [
+        ("peft_type other than LORA", peft.peft_type != "LORA"),
+        ("bias other than none", peft.bias != "none"),
+        ("use_dora", peft.use_dora),
+        ("use_rslora", peft.use_rslora),
+        ("fan_in_fan_out", peft.fan_in_fan_out),
+        ("modules_to_save", peft.modules_to_save.is_some_and(|modules| !modules.is_empty())),
+        ("rank_pattern", !peft.rank_pattern.is_empty()),
+        ("alpha_pattern", !peft.alpha_pattern.is_empty()),
+    ];
+    if let Some((feature, _)) = features.into_iter().find(|(_, used)| *used) {
+        return Err(LoraError::Unsupported(feature.to_owned()));
+    }
+    let alpha =
+        peft.lora_alpha.as_f64().ok_or_else(|| LoraError::Config("lora_alpha is not a number".to_owned()))?;
+    let targets: Vec<String> = serde_json::from_value(peft.target_modules)
+        .map_err(|_| LoraError::Unsupported("target_modules that is not a list of names".to_owned()))?;
+    Ok(LoraConfig { rank: peft.r, alpha, dropout: peft.lora_dropout, target_modules: targets })
+}
+
+#[cfg(test)]
+#[path = "lora_tests.rs"]
+mod tests;
