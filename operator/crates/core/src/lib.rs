@@ -3,6 +3,7 @@
 
 pub mod api_key;
 pub mod attribution;
+pub mod backoff;
 pub mod basis_points;
 pub mod consent;
 pub mod digest;
