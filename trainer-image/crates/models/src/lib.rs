@@ -6,4 +6,5 @@ pub mod lora;
 pub mod optimizer;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod train;
 pub mod weights;

@@ -251,6 +251,7 @@ impl LoraAdapter {
             } else {
                 Value::from(alpha)
             },
+            lora_bias: false,
             lora_dropout: self.config.dropout,
             modules_to_save: None,
             peft_type: "LORA".to_owned(),
@@ -361,6 +362,8 @@ struct PeftConfig {
     init_lora_weights: Value,
     lora_alpha: Value,
     #[serde(default)]
+    lora_bias: bool,
+    #[serde(default)]
     lora_dropout: f64,
     #[serde(default)]
     modules_to_save: Option<Vec<String>>,
@@ -393,6 +396,7 @@ fn read_config(json: &[u8]) -> Result<LoraConfig, LoraError> {
         ("use_dora", peft.use_dora),
         ("use_rslora", peft.use_rslora),
         ("fan_in_fan_out", peft.fan_in_fan_out),
+        ("lora_bias", peft.lora_bias),
         ("modules_to_save", peft.modules_to_save.is_some_and(|modules| !modules.is_empty())),
         ("rank_pattern", !peft.rank_pattern.is_empty()),
         ("alpha_pattern", !peft.alpha_pattern.is_empty()),

@@ -84,6 +84,14 @@ impl<'a> LossHead<'a> {
         Ok(total)
     }
 
+    /// Writes the logits of every row of `hidden`, `[rows, vocabulary]`: for tests and short texts, as it bounds nothing.
+    pub fn logits(&self, hidden: &[f32], logits: &mut [f32]) -> Result<(), OpsError> {
+        let rows = hidden.len() / self.width;
+        let (input, weight) =
+            (Mat::new(hidden, rows, self.width)?, Mat::new(self.weight, self.vocabulary, self.width)?);
+        product(MatMut::new(logits, rows, self.vocabulary)?, 1.0, input, weight.t(), Threads::Pool)
+    }
+
     /// The loss of one group; `rows` are its hidden rows, `logits` is scratch.
     fn group(
         &self,
