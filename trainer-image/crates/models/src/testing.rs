@@ -56,3 +56,47 @@ pub fn random_tensors(config: &LlamaConfig, seed: u64) -> Result<Vec<(String, Te
 pub fn random_weights(config: &LlamaConfig, seed: u64) -> Result<Weights, WeightsError> {
     Weights::from_tensors(config, random_tensors(config, seed)?)
 }
+
+/// A `tokenizer.json` of 259 tokens: three markers, then every byte; no merges, so a token is a byte.
+pub fn byte_tokenizer() -> serde_json::Value {
+    let mut vocabulary = serde_json::Map::new();
+    let markers = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"];
+    for (id, marker) in markers.iter().enumerate() {
+        vocabulary.insert((*marker).to_owned(), id.into());
+    }
+    for (index, sign) in byte_signs().into_iter().enumerate() {
+        vocabulary.insert(sign, (index + markers.len()).into());
+    }
+    let added: Vec<_> = markers
+        .iter()
+        .enumerate()
+        .map(|(id, marker)| {
+            serde_json::json!({"id": id, "content": marker, "single_word": false, "lstrip": false,
+                "rstrip": false, "normalized": false, "special": true})
+        })
+        .collect();
+    serde_json::json!({
+        "version": "1.0", "truncation": null, "padding": null, "added_tokens": added, "normalizer": null,
+        "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
+        "post_processor": null,
+        "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
+        "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
+            "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false, "ignore_merges": false,
+            "vocab": vocabulary, "merges": []},
+    })
+}
+
+/// A `tokenizer_config.json` with a chat template in ChatML.
+pub fn byte_tokenizer_config() -> serde_json::Value {
+    let template = "{% for m in messages %}{{ '<|im_start|>' + m['role'] + '\n' + m['content'] + '<|im_end|>\n' }}\
+                    {% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+    serde_json::json!({"bos_token": "<|im_start|>", "eos_token": "<|im_end|>", "chat_template": template})
+}
+
+/// The printable stand-ins of the 256 bytes in byte-level BPE, in the order of the stand-ins.
+fn byte_signs() -> Vec<String> {
+    let alphabet = tokenizers::pre_tokenizers::byte_level::ByteLevel::alphabet();
+    let mut signs: Vec<String> = alphabet.into_iter().map(String::from).collect();
+    signs.sort();
+    signs
+}

@@ -186,17 +186,26 @@ impl Weights {
         self.tensors.get(name)
     }
 
+    /// A tensor as stored.
+    ///
+    /// # Errors
+    /// [`WeightsError::TensorsMissing`] for a name the model does not have.
+    pub fn need(&self, name: &str) -> Result<&Tensor, WeightsError> {
+        self.get(name).ok_or_else(|| WeightsError::TensorsMissing {
+            missing: 1,
+            expected: self.tensors.len(),
+            first: name.to_owned(),
+        })
+    }
+
     /// A tensor in 32 bits.
     ///
     /// # Errors
     /// [`WeightsError::TensorsMissing`] for a name the model does not have.
     pub fn f32(&self, name: &str) -> Result<Tensor, WeightsError> {
-        let tensor = self.get(name).ok_or_else(|| WeightsError::TensorsMissing {
-            missing: 1,
-            expected: self.tensors.len(),
-            first: name.to_owned(),
-        })?;
-        tensor.to_dtype(DType::F32).map_err(|source| WeightsError::Tensor { name: name.to_owned(), source })
+        self.need(name)?
+            .to_dtype(DType::F32)
+            .map_err(|source| WeightsError::Tensor { name: name.to_owned(), source })
     }
 
     /// The output layer, `[vocabulary, hidden]`, as stored: its own, or the embedding where they are tied.
