@@ -1,0 +1,152 @@
+//! Relays a stream event by event, unchanged but for the usage that was not asked for, and holds its end back until
+//! the row is on disk.
+
+use std::convert::Infallible;
+
+use bytes::{Bytes, BytesMut};
+use cooperator_contract::usage::UsageStatus;
+use http_body_util::{BodyExt, StreamBody};
+use hyper::body::{Frame, Incoming};
+use tokio::sync::mpsc;
+use tokio_stream::StreamExt;
+use tokio_stream::wrappers::ReceiverStream;
+
+use crate::call::Body;
+use crate::error::ApiError;
+use crate::meter::{Counted, Event, StreamMeter, event_length};
+use crate::ticket::Ticket;
+
+/// Pieces between the server and the caller: few, so that what was handed over was about sent.
+const AHEAD: usize = 8;
+/// Longest event.
+const MOST_EVENT: usize = 1024 * 1024;
+
+/// How a stream ended.
+enum End {
+    /// By `[DONE]`, which is still to be sent, or without it after a proper last event.
+    Whole(Option<Bytes>),
+    /// The caller has left, or does not read.
+    Left,
+    /// The server, or the gateway's own end. With what the caller is told, where the server has not told it.
+    Failed(Option<ApiError>),
+}
+
+struct Relay {
+    server: Incoming,
+    caller: mpsc::Sender<Bytes>,
+    buffer: BytesMut,
+    meter: StreamMeter,
+    /// Events with content handed over.
+    sent: u64,
+    wants_usage: bool,
+}
+
+/// Starts to relay; the work is tracked by the gateway and outlasts the caller.
+pub fn relay(ticket: Ticket, server: Incoming, wants_usage: bool) -> Body {
+    let (caller, pieces) = mpsc::channel(AHEAD);
+    let relay = Relay {
+        server,
+        caller,
+        buffer: BytesMut::new(),
+        meter: StreamMeter::default(),
+        sent: 0,
+        wants_usage,
+    };
+    let tracker = ticket.gateway().tracker.clone();
+    tracker.spawn(relay.run(ticket));
+    let frames = ReceiverStream::new(pieces).map(|piece| Ok::<_, Infallible>(Frame::data(piece)));
+    StreamBody::new(frames).boxed_unsync()
+}
+
+impl Relay {
+    async fn run(mut self, ticket: Ticket) {
+        let end = self.pump(&ticket).await;
+        let Self { server, caller, meter, sent, .. } = self;
+        // A server whose caller has left must not go on working.
+        drop(server);
+        let of_server = Counted { output: meter.counted.output.or(Some(sent)), ..meter.counted };
+        let (status, counted) = match &end {
+            End::Whole(_) => (UsageStatus::Completed, of_server),
+            End::Left => (UsageStatus::Disconnected, Counted { output: Some(sent), ..of_server }),
+            End::Failed(_) => (UsageStatus::Failed, Counted::default()),
+        };
+        let written = ticket.finish(status, counted).await;
+        let last = match (end, written) {
+            (End::Whole(done), Ok(())) => done,
+            (End::Whole(_), Err(_)) => Some(event(&ApiError::Unavailable("its usage log cannot be written"))),
+            (End::Failed(error), _) => error.as_ref().map(event),
+            (End::Left, _) => None,
+        };
+        if let Some(last) = last {
+            // A caller that leaves now has had all that is billed.
+            let _ = caller.send(last).await;
+        }
+    }
+
+    async fn pump(&mut self, ticket: &Ticket) -> End {
+        let (patience, cut) = (ticket.gateway().upstream.patience(), ticket.gateway().cut.clone());
+        loop {
+            if let Some(end) = self.hand_over(ticket).await {
+                return end;
+            }
+            if self.buffer.len() > MOST_EVENT {
+                return End::Failed(Some(ApiError::Upstream));
+            }
+            let frame = tokio::select! {
+                // First: the gateway's own end closes the caller's connection too, and is not the caller's doing.
+                biased;
+                () = cut.cancelled() => return End::Failed(Some(ApiError::Unavailable("it is shutting down"))),
+                () = self.caller.closed() => return End::Left,
+                frame = tokio::time::timeout(patience, self.server.frame()) => frame,
+            };
+            match frame {
+                Ok(Some(Ok(frame))) => {
+                    if let Ok(data) = frame.into_data() {
+                        self.buffer.extend_from_slice(&data);
+                    }
+                }
+                Ok(None) if self.meter.finished => return End::Whole(None),
+                Ok(None | Some(Err(_))) | Err(_) => return End::Failed(Some(ApiError::Upstream)),
+            }
+        }
+    }
+
+    /// Hands over every whole event there is, as one piece.
+    async fn hand_over(&mut self, ticket: &Ticket) -> Option<End> {
+        let mut piece = BytesMut::new();
+        let mut contents = 0;
+        let mut end = None;
+        while let Some(length) = event_length(&self.buffer) {
+            let event = self.buffer.split_to(length);
+            match self.meter.event(&event) {
+                Event::Done => {
+                    end = Some(End::Whole(Some(event.freeze())));
+                    break;
+                }
+                Event::Usage if !self.wants_usage => continue,
+                Event::Content => contents += 1,
+                Event::Failed => end = Some(End::Failed(None)),
+                Event::Usage | Event::Other => {}
+            }
+            // Events that lie one behind the other in the buffer are joined without a copy.
+            piece.unsplit(event);
+            if end.is_some() {
+                break;
+            }
+        }
+        if piece.is_empty() {
+            return end;
+        }
+        let stall = ticket.gateway().bounds.stall;
+        match tokio::time::timeout(stall, self.caller.send(piece.freeze())).await {
+            Ok(Ok(())) => self.sent += contents,
+            Ok(Err(_)) | Err(_) => return Some(End::Left),
+        }
+        end
+    }
+}
+
+/// An error in the middle of a stream.
+fn event(error: &ApiError) -> Bytes {
+    [b"data: ", &error.body()[..], b"\n\n"].concat().into()
+}
