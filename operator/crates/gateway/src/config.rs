@@ -9,6 +9,8 @@
 use std::time::Duration;
 
 mod build;
+#[cfg(test)]
+mod cluster_tests;
 mod leases;
 mod report;
 #[cfg(test)]

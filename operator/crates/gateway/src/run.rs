@@ -31,6 +31,8 @@ use crate::{admin, server};
 const SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
 /// Longest time for a request body to arrive, and for a caller not to read its stream.
 const PATIENCE: Duration = Duration::from_secs(60);
+/// For giving back parts of budgets: with the grace period and the last upload, within a pod's minute to end.
+const FAREWELL: Duration = Duration::from_secs(10);
 
 /// Runs until SIGTERM or SIGINT, or until a part fails that only a new start can cure.
 ///
@@ -97,7 +99,7 @@ pub async fn run(args: Args, credentials: Credentials, client: Client) -> anyhow
     stop.cancel();
     serving.await?;
     reporting.await?;
-    if tokio::time::timeout(PATIENCE, config::give_back(&funds, &snapshot)).await.is_err() {
+    if tokio::time::timeout(FAREWELL, config::give_back(&funds, &snapshot)).await.is_err() {
         tracing::warn!("parts of budgets could not be given back in time");
     }
     uploads.cancel();

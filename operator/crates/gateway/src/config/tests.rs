@@ -10,7 +10,7 @@ use super::leases::state;
 use super::snapshot;
 use crate::snapshot::Snapshot;
 
-fn collective() -> Collective {
+pub fn collective() -> Collective {
     serde_json::from_value(json!({
         "apiVersion": "cooperator.dev/v1alpha1", "kind": "Collective",
         "metadata": {"name": "presidents", "namespace": "history"},
@@ -24,11 +24,11 @@ fn collective() -> Collective {
     .unwrap()
 }
 
-fn minted(name: u8) -> api_key::Key {
+pub fn minted(name: u8) -> api_key::Key {
     api_key::Key::mint([name; api_key::ENTROPY_BYTES])
 }
 
-fn key(name: u8, change: impl FnOnce(&mut Value)) -> ApiKey {
+pub fn key(name: u8, change: impl FnOnce(&mut Value)) -> ApiKey {
     let mut object = json!({
         "apiVersion": "cooperator.dev/v1alpha1", "kind": "ApiKey",
         "metadata": {"name": format!("key-{name}"), "namespace": "history", "uid": format!("uid-{name}")},
@@ -42,7 +42,7 @@ fn key(name: u8, change: impl FnOnce(&mut Value)) -> ApiKey {
     serde_json::from_value(object).unwrap()
 }
 
-fn deployment(change: impl FnOnce(&mut Value)) -> Deployment {
+pub fn deployment(change: impl FnOnce(&mut Value)) -> Deployment {
     let mut object = json!({
         "apiVersion": "cooperator.dev/v1alpha1", "kind": "Deployment",
         "metadata": {"name": "presidents", "namespace": "history", "creationTimestamp": "2026-11-24T11:00:00Z"},
