@@ -1,0 +1,174 @@
+//! What is going on, for the person who waits: a live line a step on a terminal, plain lines elsewhere.
+
+use std::io::IsTerminal;
+use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+
+/// How often a step that still runs says so where there is no terminal.
+const PLAIN_INTERVAL: Duration = Duration::from_secs(15);
+
+/// Shows the steps of a long task on stderr. Clones share the screen.
+#[derive(Clone)]
+pub struct Progress {
+    bars: Option<MultiProgress>,
+}
+
+impl Default for Progress {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Progress {
+    /// Live lines when stderr is a terminal, else one plain line every 15 s for each running step.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { bars: std::io::stderr().is_terminal().then(MultiProgress::new) }
+    }
+
+    /// Begins a step. `expected` is how long it takes on a plain machine, where that is known.
+    #[must_use]
+    pub fn step(&self, what: &str, expected: Option<Duration>) -> Step {
+        let started = Instant::now();
+        let what = what.to_owned();
+        match &self.bars {
+            Some(bars) => Step::live(bars, what, started, expected),
+            None => Step::plain(what, started, expected),
+        }
+    }
+
+    /// Runs `work` as a step, and marks the step as done or failed by its result.
+    ///
+    /// # Errors
+    /// Those of `work`.
+    pub fn during<T, E>(
+        &self,
+        what: &str,
+        expected: Option<Duration>,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        let step = self.step(what, expected);
+        let result = work();
+        match &result {
+            Ok(_) => step.done(),
+            Err(_) => step.failed(),
+        }
+        result
+    }
+
+    /// Says one line that is no step.
+    pub fn say(&self, line: &str) {
+        match &self.bars {
+            // It fails only when the terminal is gone, and then nobody reads it.
+            Some(bars) => drop(bars.println(line)),
+            None => eprintln!("{line}"),
+        }
+    }
+}
+
+/// A step under way; a dropped one counts as failed.
+pub struct Step {
+    what: String,
+    started: Instant,
+    screen: Option<Screen>,
+}
+
+enum Screen {
+    Live { bar: ProgressBar },
+    Plain { stop: Sender<()>, ticker: JoinHandle<()> },
+}
+
+impl Step {
+    fn live(bars: &MultiProgress, what: String, started: Instant, expected: Option<Duration>) -> Self {
+        let bar = bars.add(ProgressBar::new_spinner());
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}  {elapsed}{prefix}") {
+            bar.set_style(style);
+        }
+        bar.set_message(what.clone());
+        bar.set_prefix(usually(expected));
+        bar.enable_steady_tick(Duration::from_millis(120));
+        Self { what, started, screen: Some(Screen::Live { bar }) }
+    }
+
+    fn plain(what: String, started: Instant, expected: Option<Duration>) -> Self {
+        eprintln!("{what} ...{}", usually(expected));
+        let (stop, stopped) = mpsc::channel();
+        let line = what.clone();
+        let ticker = thread::spawn(move || {
+            while stopped.recv_timeout(PLAIN_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+                eprintln!("{line} ... {}{}", span(started.elapsed()), usually(expected));
+            }
+        });
+        Self { what, started, screen: Some(Screen::Plain { stop, ticker }) }
+    }
+
+    /// Ends the step: it succeeded.
+    pub fn done(mut self) {
+        self.end("done");
+    }
+
+    /// Ends the step: it failed. The error itself is for the caller to report.
+    pub fn failed(mut self) {
+        self.end("FAILED");
+    }
+
+    fn end(&mut self, how: &str) {
+        let line = format!("{} {how} in {}", self.what, span(self.started.elapsed()));
+        match self.screen.take() {
+            Some(Screen::Live { bar }) => {
+                if let Ok(style) = ProgressStyle::with_template("  {msg}") {
+                    bar.set_style(style);
+                }
+                bar.finish_with_message(line);
+            }
+            Some(Screen::Plain { stop, ticker }) => {
+                drop(stop);
+                // The ticker only prints; it cannot fail in a way that matters here.
+                drop(ticker.join());
+                eprintln!("{line}");
+            }
+            None => {}
+        }
+    }
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        self.end("FAILED");
+    }
+}
+
+fn usually(expected: Option<Duration>) -> String {
+    expected.map(|time| format!(" (usually {})", span(time))).unwrap_or_default()
+}
+
+/// A time span as people say it: `8s`, `6m30s`.
+#[must_use]
+pub fn span(time: Duration) -> String {
+    let seconds = time.as_secs();
+    match seconds {
+        0..60 => format!("{seconds}s"),
+        _ => format!("{}m{:02}s", seconds / 60, seconds % 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans_read_as_minutes_and_seconds() {
+        assert_eq!(span(Duration::from_secs(8)), "8s");
+        assert_eq!(span(Duration::from_secs(390)), "6m30s");
+    }
+
+    #[test]
+    fn a_step_passes_its_result_on() {
+        let progress = Progress { bars: None };
+        assert_eq!(progress.during("count", None, || Ok::<_, ()>(3)), Ok(3));
+        assert_eq!(progress.during("fail", None, || Err::<(), _>(4)), Err(4));
+    }
+}
