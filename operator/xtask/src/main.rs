@@ -1,11 +1,11 @@
 //! `cargo xtask`: what a developer runs.
 
 mod codegen;
+mod test;
 
-use std::path::Path;
-
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Parser, Subcommand};
+use cooperator_cluster::{Progress, paths};
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Builds, demonstrates and tests Cooperator")]
@@ -22,12 +22,15 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Run all that has to hold: formatting, clippy, every test, generated files, the chart
+    Test,
 }
 
 fn main() -> Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("xtask lies in operator/")?;
+    let root = paths::workspace();
     match Args::parse().command {
-        Command::Codegen { check: true } => codegen::check(root),
-        Command::Codegen { check: false } => codegen::write(root),
+        Command::Codegen { check: true } => codegen::check(&root),
+        Command::Codegen { check: false } => codegen::write(&root),
+        Command::Test => test::test(&root, &Progress::new()),
     }
 }

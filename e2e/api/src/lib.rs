@@ -1,0 +1,111 @@
+//! A real kube-apiserver with our definitions, for tests: what it refuses, it refuses with the operator down.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use cooperator_cluster::ApiServer;
+use k8s_openapi::api::core::v1::Namespace;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::GroupVersionKind;
+use kube::runtime::{conditions, wait::await_condition};
+use kube::{Api, Client, Config};
+use serde_json::Value;
+
+/// Longest wait for the server to serve a definition.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Namespace of every object here.
+pub const NAMESPACE: &str = "presidents";
+
+/// The server and a client with all rights.
+pub struct Server {
+    /// Client.
+    pub client: Client,
+    _server: ApiServer,
+    _folder: tempfile::TempDir,
+}
+
+impl Server {
+    /// Starts etcd and kube-apiserver on free ports, installs the definitions and makes [`NAMESPACE`].
+    ///
+    /// # Errors
+    /// When the server does not come up or refuses a definition.
+    pub async fn start() -> Result<Self> {
+        drop(rustls::crypto::ring::default_provider().install_default());
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().to_owned();
+        let server = tokio::task::spawn_blocking(move || ApiServer::up(&path)).await??;
+        let kubeconfig = Kubeconfig::read_from(&server.kubeconfig)?;
+        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        let client = Client::try_from(config)?;
+        install(&client).await?;
+        let namespace = serde_json::from_value(serde_json::json!({"metadata": {"name": NAMESPACE}}))?;
+        Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await?;
+        Ok(Self { client, _server: server, _folder: folder })
+    }
+
+    /// The API of a kind of ours in [`NAMESPACE`].
+    pub fn api(&self, kind: &str) -> Api<DynamicObject> {
+        let gvk = GroupVersionKind::gvk(cooperator_api::GROUP, "v1alpha1", kind);
+        Api::namespaced_with(self.client.clone(), NAMESPACE, &ApiResource::from_gvk(&gvk))
+    }
+
+    /// What the server says to this object: the stored form (nothing is stored), or the refusal.
+    ///
+    /// # Errors
+    /// Only when the server cannot be asked.
+    pub async fn try_create(&self, object: &Value) -> Result<Result<Value, String>> {
+        let kind = object["kind"].as_str().context("an object has a kind")?;
+        let dynamic: DynamicObject = serde_json::from_value(object.clone())?;
+        let dry = PostParams { dry_run: true, ..PostParams::default() };
+        answer(self.api(kind).create(&dry, &dynamic).await)
+    }
+
+    /// What the server says to this change of a stored object.
+    ///
+    /// # Errors
+    /// Only when the server cannot be asked.
+    pub async fn try_update(&self, kind: &str, name: &str, merge: &Value) -> Result<Result<Value, String>> {
+        let dry = PatchParams { dry_run: true, ..PatchParams::default() };
+        answer(self.api(kind).patch(name, &dry, &Patch::Merge(merge)).await)
+    }
+}
+
+fn answer(result: kube::Result<DynamicObject>) -> Result<Result<Value, String>> {
+    match result {
+        Ok(object) => Ok(Ok(serde_json::to_value(object)?)),
+        Err(kube::Error::Api(status)) => Ok(Err(status.message.clone())),
+        Err(other) => Err(other.into()),
+    }
+}
+
+async fn install(client: &Client) -> Result<()> {
+    let api: Api<CustomResourceDefinition> = Api::all(client.clone());
+    for crd in cooperator_api::crds() {
+        let name = crd.metadata.name.clone().context("a definition has a name")?;
+        api.create(&PostParams::default(), &crd).await.with_context(|| format!("definition {name}"))?;
+        let established = await_condition(api.clone(), &name, conditions::is_crd_established());
+        tokio::time::timeout(PATIENCE, established)
+            .await
+            .with_context(|| format!("{name} is not served"))??;
+    }
+    Ok(())
+}
+
+/// Every object of ours in the examples, in the order people apply them.
+///
+/// # Errors
+/// When a file is no YAML.
+pub fn examples() -> Result<Vec<Value>> {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples/presidents");
+    let mut objects = Vec::new();
+    for name in ["collective", "basemodel", "contributions", "dataset", "finetune", "deployment", "apikey"] {
+        let text = std::fs::read_to_string(folder.join(format!("{name}.yaml")))?;
+        for document in serde_yaml::Deserializer::from_str(&text) {
+            objects.push(serde::Deserialize::deserialize(document)?);
+        }
+    }
+    Ok(objects)
+}
