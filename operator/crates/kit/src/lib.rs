@@ -1,1 +1,22 @@
-//! (being written)
+//! What every controller of ours needs besides its own steps.
+//!
+//! - [`apply()`]: server-side apply of what a `build` step wants, silent when it is so already.
+//! - [`run`]: a controller with bounded concurrency, a backoff for each object, metrics, a span for each reconcile,
+//!   and a heartbeat.
+//! - [`leader`]: a Lease by which one replica works at a time, and its work stops when it is lost.
+//! - [`health`]: `/healthz` that notices a controller that no longer polls its watches, `/readyz`, `/metrics`.
+//!
+//! A reconcile returns `Ok(Action)` for all that it understood, an invalid object included (a condition says so, and it
+//! waits for a change), and `Err` for what may pass by itself: then it is called again after 1 s, 2 s, 4 s and so on to
+//! 5 min, until it succeeds.
+
+pub mod apply;
+pub mod health;
+pub mod leader;
+pub mod run;
+#[cfg(test)]
+mod testing;
+
+pub use apply::{ApplyError, apply, delete};
+pub use health::Health;
+pub use run::{Runner, watch_config};
