@@ -1,0 +1,11 @@
+//! From the API's types to the domain's, where several kinds need the same.
+
+mod bucket;
+mod consent;
+mod finding;
+mod text;
+
+pub use bucket::{bucket, located};
+pub use consent::{Terms, split_sheet};
+pub use finding::{Finding, Hold};
+pub use text::{count, parse_time};

@@ -1,0 +1,50 @@
+//! Runs: an import, an ingest, a training, a settlement. A run is a chain of attempts; an attempt is one Job of one
+//! pod that is never restarted. Attempts are ours, not the Job's, so that each has its own number (a later one
+//! fences out an earlier one) and its own token.
+//!
+//! `state` and `next` are pure: what the cluster says, and what follows. `advance` alone has a client.
+
+mod advance;
+mod build;
+mod failure;
+mod next;
+mod plan;
+mod state;
+mod token;
+
+#[cfg(test)]
+mod tests;
+
+pub use advance::{Error, Phase, advance, spoil, stop};
+pub use build::QUEUE_LABEL;
+pub use failure::{Failure, FailureKind};
+pub use next::newest;
+pub use plan::{Bucket, Owner, Plan, Program, Shape, Site, claim_of, short};
+pub use state::{Activity, Product, Waiting};
+
+use crate::domain::Hold;
+
+/// Why a run has no product yet, as a condition reason and a line. `busy` says what an attempt does while its pod runs.
+pub fn explain(phase: &Phase, busy: (&str, &str)) -> Hold {
+    match phase {
+        Phase::Begun => Hold::new("Starting", "the attempt is written down; its Job is made next"),
+        Phase::Active(Activity { waiting: Some(waiting), .. }) => Hold::new(waiting.reason, waiting.message.clone()),
+        Phase::Active(Activity { waiting: None, .. }) | Phase::Produced(_) => Hold::new(busy.0, busy.1),
+        Phase::Draining => Hold::new("Stopping", "the pod writes a checkpoint and ends"),
+        Phase::Held => Hold::new("Suspended", "spec.suspend is true: set it to false to go on"),
+        Phase::Paused { failure, at } => {
+            let at = cooperator_core::time::whole_second(*at);
+            Hold::new(failure.kind.to_string(), format!("{} (next attempt at {at})", failure.message))
+        }
+        Phase::GivenUp(failure) => Hold::new(failure.kind.to_string(), failure.message.clone()),
+    }
+}
+
+/// How long to wait before looking again; none: something else wakes the reconcile.
+pub fn look_again(phase: &Phase, now: jiff::Timestamp) -> Option<std::time::Duration> {
+    match phase {
+        Phase::Begun => Some(std::time::Duration::from_millis(100)),
+        Phase::Paused { at, .. } => Some(at.duration_since(now).try_into().unwrap_or_default()),
+        Phase::Active(_) | Phase::Draining | Phase::Held | Phase::Produced(_) | Phase::GivenUp(_) => None,
+    }
+}

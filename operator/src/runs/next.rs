@@ -1,0 +1,152 @@
+//! What to do next with a run: a pure decision over its attempts and the state of the newest one.
+
+use std::time::Duration;
+
+use cooperator_api::common::Attempt;
+use cooperator_core::backoff::Backoff;
+use jiff::{SignedDuration, Timestamp};
+
+use super::failure::{Failure, FailureKind, Retry};
+use super::state::{Activity, Ending, State};
+
+/// `status.attempts[].reason` of an attempt that made its product.
+pub const SUCCEEDED: &str = "Succeeded";
+
+/// The pause before another attempt.
+const PAUSE: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(300));
+/// The pause before a source that was not there is looked for again.
+const SLOW: Backoff = Backoff::new(Duration::from_secs(60), Duration::from_secs(3600));
+
+/// The next step of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Write attempt `number` down; nothing is made before that.
+    Begin {
+        /// From 1.
+        number: i32,
+    },
+    /// The newest attempt is written down and has no Job: make it.
+    Launch,
+    /// The newest attempt is under way.
+    Watch(Activity),
+    /// The newest attempt is under way and must not be: take its Job away.
+    Stop,
+    /// The newest attempt's Job is going away: wait for that.
+    Drain,
+    /// Nothing runs, and nothing may begin: it is suspended.
+    Hold,
+    /// The newest attempt ended, and that is not written down yet.
+    End(Ending),
+    /// The next attempt begins at `at`.
+    Pause {
+        /// When.
+        at: Timestamp,
+        /// Why the newest attempt ended.
+        failure: Failure,
+    },
+    /// It is not tried again.
+    GiveUp(Failure),
+}
+
+/// What bounds a run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rules {
+    /// How many failed attempts that count may be followed by another.
+    pub retries: u32,
+    /// Whether it is held back for now.
+    pub suspend: bool,
+}
+
+/// Decides.
+pub fn next(attempts: &[Attempt], state: &State, rules: Rules, now: Timestamp) -> Step {
+    match attempts.last() {
+        Some(newest) if newest.ended_at.is_none() => under_way(state, rules.suspend),
+        newest => match over(attempts, newest, rules.retries, now) {
+            Step::Begin { .. } | Step::Pause { .. } if rules.suspend => Step::Hold,
+            step => step,
+        },
+    }
+}
+
+fn under_way(state: &State, suspend: bool) -> Step {
+    match state {
+        State::Missing if suspend => Step::End(Ending {
+            at: None,
+            node: None,
+            result: Err(Failure::new(FailureKind::Suspended, "stopped by spec.suspend: it goes on from its checkpoint")),
+        }),
+        State::Missing => Step::Launch,
+        State::Stopping => Step::Drain,
+        State::Active(_) if suspend => Step::Stop,
+        State::Active(activity) => Step::Watch(activity.clone()),
+        State::Ended(ending) => Step::End(ending.clone()),
+    }
+}
+
+fn over(attempts: &[Attempt], newest: Option<&Attempt>, retries: u32, now: Timestamp) -> Step {
+    let Some(newest) = newest else { return Step::Begin { number: 1 } };
+    let following = Step::Begin { number: newest.number.saturating_add(1) };
+    if newest.reason.as_deref() == Some(SUCCEEDED) {
+        // Its product was not kept (a crash, or a status set back by hand): the attempt after it finds all the work
+        // done in object storage.
+        return following;
+    }
+    let failure = failure_of(newest);
+    match failure.kind.retry() {
+        Retry::Never => Step::GiveUp(failure),
+        Retry::Counted if counted(attempts) > retries as usize => Step::GiveUp(failure),
+        Retry::Counted | Retry::Free | Retry::Slow => {
+            let at = pause_end(newest, failure.kind);
+            if now < at { Step::Pause { at, failure } } else { following }
+        }
+    }
+}
+
+/// The newest attempts, at most `keep`: what status holds.
+pub fn newest(mut attempts: Vec<Attempt>, keep: usize) -> Vec<Attempt> {
+    attempts.drain(..attempts.len().saturating_sub(keep));
+    attempts
+}
+
+/// `attempts` with the newest one ended as `ending` says, at `now` where the cluster told no time.
+pub fn ended(mut attempts: Vec<Attempt>, ending: &Ending, now: Timestamp) -> Vec<Attempt> {
+    if let Some(newest) = attempts.last_mut() {
+        newest.ended_at = Some(cooperator_core::time::whole_second(ending.at.unwrap_or(now)).to_string());
+        newest.node.clone_from(&ending.node);
+        match &ending.result {
+            Ok(_) => newest.reason = Some(SUCCEEDED.into()),
+            Err(failure) => {
+                newest.reason = Some(failure.kind.to_string());
+                newest.message = Some(failure.message.clone());
+            }
+        }
+    }
+    attempts
+}
+
+/// Why an ended attempt ended.
+pub fn failure_of(attempt: &Attempt) -> Failure {
+    let kind = FailureKind::parse(attempt.reason.as_deref().unwrap_or_default());
+    Failure::new(kind, attempt.message.clone().unwrap_or_default())
+}
+
+fn counted(attempts: &[Attempt]) -> usize {
+    attempts
+        .iter()
+        .filter(|attempt| attempt.ended_at.is_some() && attempt.reason.as_deref() != Some(SUCCEEDED))
+        .filter(|attempt| failure_of(attempt).kind.retry() == Retry::Counted)
+        .count()
+}
+
+/// When the attempt after `newest` may begin. A suspension owes no pause.
+fn pause_end(newest: &Attempt, kind: FailureKind) -> Timestamp {
+    let ended: Timestamp =
+        newest.ended_at.as_deref().and_then(|time| time.parse().ok()).unwrap_or(Timestamp::UNIX_EPOCH);
+    let failures = u32::try_from(newest.number).unwrap_or(u32::MAX);
+    let pause = match kind.retry() {
+        _ if kind == FailureKind::Suspended => Duration::ZERO,
+        Retry::Slow => SLOW.delay(failures),
+        Retry::Counted | Retry::Free | Retry::Never => PAUSE.delay(failures),
+    };
+    cooperator_core::time::later(ended, SignedDuration::try_from(pause).unwrap_or(SignedDuration::MAX))
+}
