@@ -3,9 +3,11 @@
 mod bucket;
 mod consent;
 mod finding;
+mod resources;
 mod text;
 
 pub use bucket::{bucket, located};
 pub use consent::{Terms, split_sheet};
+pub use resources::resources;
 pub use finding::{Finding, Hold};
 pub use text::{count, parse_time};
