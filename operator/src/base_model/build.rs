@@ -8,7 +8,7 @@ use crate::domain::resources;
 use crate::runs::{Owner, Plan, Program, Shape, claim_of, short};
 
 /// Failed attempts that may be followed by another.
-const RETRIES: u32 = 4;
+pub const RETRIES: u32 = 4;
 /// Seconds an import may take: large models over slow lines.
 const DEADLINE_SECONDS: i64 = 6 * 3600;
 /// Seconds a finished import Job stays: a day, for its log.
@@ -33,7 +33,6 @@ pub fn plan(owner: Owner, model: &ValidBaseModel) -> Plan {
         source_secret: source_secret.clone(),
         claims: claim_of(&source.storage_uri).into_iter().collect(),
         shape: Shape { resources: resources("250m", "1Gi", "4Gi"), ..Shape::default() },
-        retries: RETRIES,
         deadline_seconds: DEADLINE_SECONDS,
         ttl_seconds: TTL_SECONDS,
         queue: None,

@@ -9,7 +9,7 @@ use crate::domain::resources;
 use crate::runs::{Owner, Plan, Program, Shape, claim_of, short};
 
 /// Failed attempts that may be followed by another.
-const RETRIES: u32 = 4;
+pub const RETRIES: u32 = 4;
 /// Seconds a build may take.
 const DEADLINE_SECONDS: i64 = 6 * 3600;
 /// Seconds a finished Job stays: a day, for its log.
@@ -62,7 +62,6 @@ pub fn plan(owner: Owner, valid: &ValidDataset) -> Plan {
         task: Task::Ingest(task.clone()),
         source_secret: source_secret.clone(),
         shape: Shape { resources: resources("250m", "512Mi", "2Gi"), ..Shape::default() },
-        retries: RETRIES,
         deadline_seconds: DEADLINE_SECONDS,
         ttl_seconds: TTL_SECONDS,
         queue: None,

@@ -88,10 +88,9 @@ pub async fn advance(
     site: &Site,
     plan: &Plan,
     mut attempts: Vec<Attempt>,
-    suspend: bool,
+    rules: Rules,
     now: Timestamp,
 ) -> Result<(Vec<Attempt>, Phase), Error> {
-    let rules = Rules { retries: plan.retries, suspend };
     let mut state = observe(client, plan, &attempts).await?;
     loop {
         let phase = match next::next(&attempts, &state, rules, now) {

@@ -55,13 +55,15 @@ pub struct Rules {
     pub retries: u32,
     /// Whether it is held back for now.
     pub suspend: bool,
+    /// Whether the spec was changed since the last word on it: what was given up then gets one more attempt.
+    pub renewed: bool,
 }
 
 /// Decides.
 pub fn next(attempts: &[Attempt], state: &State, rules: Rules, now: Timestamp) -> Step {
     match attempts.last() {
         Some(newest) if newest.ended_at.is_none() => under_way(state, rules.suspend),
-        newest => match over(attempts, newest, rules.retries, now) {
+        newest => match over(attempts, newest, rules, now) {
             Step::Begin { .. } | Step::Pause { .. } if rules.suspend => Step::Hold,
             step => step,
         },
@@ -83,7 +85,7 @@ fn under_way(state: &State, suspend: bool) -> Step {
     }
 }
 
-fn over(attempts: &[Attempt], newest: Option<&Attempt>, retries: u32, now: Timestamp) -> Step {
+fn over(attempts: &[Attempt], newest: Option<&Attempt>, rules: Rules, now: Timestamp) -> Step {
     let Some(newest) = newest else { return Step::Begin { number: 1 } };
     let following = Step::Begin { number: newest.number.saturating_add(1) };
     if newest.reason.as_deref() == Some(SUCCEEDED) {
@@ -93,8 +95,9 @@ fn over(attempts: &[Attempt], newest: Option<&Attempt>, retries: u32, now: Times
     }
     let failure = failure_of(newest);
     match failure.kind.retry() {
+        Retry::Never | Retry::Counted if rules.renewed => following,
         Retry::Never => Step::GiveUp(failure),
-        Retry::Counted if counted(attempts) > retries as usize => Step::GiveUp(failure),
+        Retry::Counted if counted(attempts) > rules.retries as usize => Step::GiveUp(failure),
         Retry::Counted | Retry::Free | Retry::Slow => {
             let at = pause_end(newest, failure.kind);
             if now < at { Step::Pause { at, failure } } else { following }

@@ -117,8 +117,6 @@ pub struct Plan {
     pub claims: BTreeSet<String>,
     /// Resources and placement.
     pub shape: Shape,
-    /// Failed attempts that may be followed by another.
-    pub retries: u32,
     /// Seconds an attempt may take.
     pub deadline_seconds: i64,
     /// Seconds a finished Job stays.

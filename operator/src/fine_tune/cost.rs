@@ -1,0 +1,45 @@
+//! Pure: what attempts cost.
+
+use cooperator_api::common::{Attempt, Money};
+use cooperator_api::fine_tune::FineTune;
+use cooperator_core::money::{Amount, PricePerHour};
+
+use crate::domain::parse_time;
+
+/// Cost that status holds: of every attempt that has ended.
+pub fn so_far(tune: &FineTune) -> Amount {
+    let cost = tune.status.as_ref().and_then(|status| status.cost.as_ref());
+    cost.and_then(|cost| cost.amount.parse().ok()).unwrap_or(Amount::ZERO)
+}
+
+/// Cost with the attempts that have ended since status was written. It is written together with their end, so that
+/// none is counted twice.
+pub fn with_ended(tune: &FineTune, attempts: &[Attempt], price: PricePerHour, currency: &str) -> Money {
+    let before = tune.status.as_ref().map(|status| status.attempts.as_slice()).unwrap_or_default();
+    let was_open = |attempt: &&Attempt| {
+        let known = before.iter().find(|known| known.number == attempt.number);
+        attempt.ended_at.is_some() && known.is_none_or(|known| known.ended_at.is_none())
+    };
+    let fresh = attempts.iter().filter(was_open).filter_map(|attempt| price.amount(seconds(attempt)).ok());
+    let total = fresh.fold(so_far(tune), |sum, amount| sum.plus(amount).unwrap_or(sum));
+    Money { amount: total.to_string(), currency: currency.to_owned() }
+}
+
+/// How long an ended attempt took, in seconds.
+fn seconds(attempt: &Attempt) -> u64 {
+    let ended = attempt.ended_at.as_deref().and_then(parse_time);
+    match (parse_time(&attempt.started_at), ended) {
+        (Some(start), Some(end)) => u64::try_from(end.duration_since(start).as_secs()).unwrap_or_default(),
+        _ => 0,
+    }
+}
+
+/// Seconds that what is left of `most` pays for, rounded down; none: an hour costs nothing.
+pub fn seconds_left(most: Amount, spent: Amount, price: PricePerHour) -> Option<u64> {
+    let hour = price.amount(3600).ok()?.pico();
+    if hour == 0 {
+        return None;
+    }
+    let left = most.minus(spent).map(Amount::pico).unwrap_or_default().max(0);
+    Some(left.checked_mul(3600).map_or(u64::MAX, |scaled| u64::try_from(scaled / hour).unwrap_or(u64::MAX)))
+}

@@ -1,0 +1,177 @@
+//! Pure: may an attempt begin? An ordered chain; the first gate that does not pass is the reason it waits.
+
+use cooperator_api::base_model::BaseModel;
+use cooperator_api::collective::Collective;
+use cooperator_api::common::{Conditions, condition};
+use cooperator_api::contribution::Contribution;
+use cooperator_api::dataset::Dataset;
+use cooperator_api::fine_tune::FineTune;
+use cooperator_contract::manifest::{ContributionCount, DatasetManifest};
+use cooperator_core::consent::Decision;
+use cooperator_core::digest::Digest;
+use cooperator_core::money::{Amount, PricePerHour};
+use kube::ResourceExt as _;
+
+use super::cost;
+use crate::domain::{self, Hold, Terms};
+use crate::runs::Bucket;
+
+/// What a FineTune refers to, as read.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// Its dataset.
+    pub dataset: Option<Dataset>,
+    /// Its base model.
+    pub base_model: Option<BaseModel>,
+    /// The Collective of its dataset.
+    pub collective: Option<Collective>,
+    /// Every Contribution of the namespace.
+    pub contributions: Vec<Contribution>,
+}
+
+/// What an attempt trains on, whatever happens to the objects it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pins {
+    /// Base model.
+    pub base_model: Digest,
+    /// Dataset version.
+    pub dataset: Digest,
+}
+
+/// A FineTune whose references may be used; consent and money come after.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    /// The Collective that pays and owns.
+    pub collective: String,
+    /// Its storage.
+    pub bucket: Bucket,
+    /// What to train on.
+    pub pins: Pins,
+}
+
+/// The gates over references: Collective, base model, dataset.
+///
+/// # Errors
+/// [`Hold`] of the first that does not pass.
+pub fn references(tune: &FineTune, world: &World) -> Result<Admitted, Hold> {
+    let dataset = dataset(tune, world)?;
+    let collective = dataset.spec.collective_ref.name.clone();
+    let bucket = domain::bucket(world.collective.as_ref(), &collective)?;
+    let base_model = base_model(tune, world, &collective)?;
+    let version = version(tune, dataset)?;
+    Ok(Admitted { collective, bucket, pins: Pins { base_model, dataset: version } })
+}
+
+fn dataset<'a>(tune: &FineTune, world: &'a World) -> Result<&'a Dataset, Hold> {
+    let name = &tune.spec.dataset_ref.name;
+    world.dataset.as_ref().ok_or_else(|| {
+        Hold::new("DatasetNotFound", format!("Dataset `{name}` does not exist in this namespace: create it"))
+    })
+}
+
+fn base_model(tune: &FineTune, world: &World, collective: &str) -> Result<Digest, Hold> {
+    let name = &tune.spec.base_model_ref.name;
+    let Some(model) = &world.base_model else {
+        let message = format!("BaseModel `{name}` does not exist in this namespace: create it");
+        return Err(Hold::new("BaseModelNotFound", message));
+    };
+    if model.spec.collective_ref.name != collective {
+        let message = format!("BaseModel `{name}` and the Dataset belong to different Collectives: use one of `{collective}`");
+        return Err(Hold::new("CollectiveMismatch", message));
+    }
+    let status = model.status.clone().unwrap_or_default();
+    let held = |reason: &str, message: &str| Hold::new(reason, format!("BaseModel `{name}`: {message}"));
+    if let Some(refused) = found(&status.conditions, condition::LICENSE_ALLOWED, "False") {
+        return Err(held(&refused.reason, &refused.message));
+    }
+    let ready = found(&status.conditions, condition::READY, "True").is_some();
+    let pinned = tune.status.as_ref().and_then(|status| status.base_model_digest.as_deref());
+    let digest = pinned.or(status.digest.as_deref()).filter(|_| ready);
+    digest.and_then(|digest| digest.parse().ok()).ok_or_else(|| held("BaseModelNotReady", "not ready, see its conditions"))
+}
+
+fn version(tune: &FineTune, dataset: &Dataset) -> Result<Digest, Hold> {
+    let pinned = tune.status.as_ref().and_then(|status| status.dataset_digest.as_deref());
+    let asked = pinned.or(tune.spec.dataset_ref.digest.as_deref());
+    let newest = dataset.status.as_ref().and_then(|status| status.digest.as_deref());
+    asked.or(newest).and_then(|digest| digest.parse().ok()).ok_or_else(|| {
+        let message = format!("Dataset `{}` has no version yet: see its conditions", dataset.name_any());
+        Hold::new("DatasetNotReady", message)
+    })
+}
+
+fn found<'a>(
+    conditions: &'a Conditions,
+    type_: &str,
+    status: &str,
+) -> Option<&'a k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_ && condition.status == status)
+}
+
+/// The gate over consent: every work in the version may still be trained on, under the licence it was taken with.
+///
+/// # Errors
+/// [`Hold`] with reason ConsentWithdrawn, naming the first that may not.
+pub fn consent(manifest: &DatasetManifest, world: &World) -> Result<(), Hold> {
+    let Some(collective) = &world.collective else { return Ok(()) };
+    let terms = Terms::of(collective).map_err(|error| Hold::new("PolicyInvalid", error.to_string()))?;
+    manifest.contributions.iter().try_for_each(|held| {
+        still_given(held, &terms, &world.contributions).map_err(|why| {
+            let message = format!(
+                "Contribution `{}` in this dataset version may not be trained on any more: {why}; use a newer version",
+                held.name
+            );
+            Hold::new("ConsentWithdrawn", message)
+        })
+    })
+}
+
+fn still_given(held: &ContributionCount, terms: &Terms, works: &[Contribution]) -> Result<(), String> {
+    let live = works.iter().find(|work| work.name_any() == held.name && work.metadata.deletion_timestamp.is_none());
+    let Some(work) = live else { return Err("it was deleted".into()) };
+    match terms.decide(work) {
+        Decision::Accepted if work.spec.member_ref.name != held.member => Err("another member holds its name now".into()),
+        Decision::Accepted => Ok(()),
+        Decision::Refused { message, .. } => Err(message),
+    }
+}
+
+/// The gates over money: the price of an hour, what this FineTune may cost, and what the Collective may spend.
+/// Returns the seconds the next attempt may take within the budget, where one is set.
+///
+/// # Errors
+/// [`Hold`] with reason PriceTooHigh, BudgetSpent or PriceInvalid.
+pub fn money(tune: &FineTune, collective: &Collective) -> Result<Option<u64>, Hold> {
+    let treasury = &collective.spec.treasury;
+    let parse = |text: &str| {
+        text.parse::<PricePerHour>().map_err(|error| Hold::new("PriceInvalid", error.to_string()))
+    };
+    let price = parse(&treasury.price_per_node_hour)?;
+    if let Some(most) = &tune.spec.compute.max_price_per_hour {
+        if price > parse(most)? {
+            let message = format!(
+                "an hour costs {price} {}, more than spec.compute.maxPricePerHour {most}: raise it",
+                treasury.currency
+            );
+            return Err(Hold::new("PriceTooHigh", message));
+        }
+    }
+    let spent = cost::so_far(tune);
+    let own = tune.spec.compute.budget.as_deref().map(|most| (most, "spec.compute.budget", spent));
+    let all = collective.spec.budget.as_ref().map(|budget| {
+        let spent = collective.status.as_ref().and_then(|status| status.spent.as_ref());
+        let spent = spent.and_then(|spent| spent.amount.parse().ok()).unwrap_or(Amount::ZERO);
+        (budget.amount.as_str(), "spec.budget of the Collective", spent)
+    });
+    let mut seconds = None;
+    for (most, field, spent) in own.into_iter().chain(all) {
+        let most: Amount = most.parse().map_err(|error| Hold::new("PriceInvalid", format!("{field}: {error}")))?;
+        let left = cost::seconds_left(most, spent, price);
+        if left == Some(0) {
+            let message = format!("{spent} {} are spent, {field} is {most}: raise it", treasury.currency);
+            return Err(Hold::new("BudgetSpent", message));
+        }
+        seconds = [seconds, left].into_iter().flatten().min();
+    }
+    Ok(seconds)
+}

@@ -1,0 +1,17 @@
+//! `FineTune`: gates, then attempts, then an evaluated adapter.
+//!
+//! Nothing is spent before every gate has passed, and the dataset version and base model that passed are pinned in
+//! status with the first attempt, before its Job is made. An attempt goes on from the newest checkpoint.
+
+mod build;
+mod cleanup;
+mod cost;
+mod dereference;
+mod gates;
+mod reconcile;
+mod status;
+
+#[cfg(test)]
+mod tests;
+
+pub use reconcile::reconcile;
