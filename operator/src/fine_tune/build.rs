@@ -16,7 +16,7 @@ pub fn plan(tune: &FineTune, owner: Owner, admitted: &Admitted, budget_seconds: 
     let compute = &spec.compute;
     let most = budget_seconds.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(i64::MAX);
     Plan {
-        job_prefix: format!("{}-{}", owner.name, short_uid(&owner.uid)),
+        job_prefix: owner.name.clone(),
         collective: admitted.collective.clone(),
         program: Program::Train,
         bucket: admitted.bucket.clone(),
@@ -33,11 +33,6 @@ pub fn plan(tune: &FineTune, owner: Owner, admitted: &Admitted, budget_seconds: 
         queue: tune.labels().get(QUEUE_LABEL).cloned(),
         owner,
     }
-}
-
-/// Tells the Jobs of this object from those of one before it that had its name.
-fn short_uid(uid: &str) -> String {
-    uid.chars().filter(char::is_ascii_alphanumeric).take(8).collect()
 }
 
 fn task(tune: &FineTune, admitted: &Admitted, image: &str) -> TrainTask {

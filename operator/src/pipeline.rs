@@ -1,0 +1,140 @@
+//! What the reconcilers of the main job share, from a base model to a settlement.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use cooperator_core::time::Clock;
+use cooperator_store::{Credentials, Store};
+use k8s_openapi::api::core::v1::Secret;
+use kube::runtime::controller::Action;
+use kube::runtime::events::Recorder;
+use kube::{Api, Client, Resource, ResourceExt as _};
+use serde::de::DeserializeOwned;
+
+use crate::report::{Fields, ReportError, Reporter};
+use crate::runs::{self, Bucket, Owner, Site};
+
+/// How often a settled object is looked at again, should an event have been missed.
+const RESYNC: Duration = Duration::from_secs(600);
+
+/// Handed to every reconcile.
+#[derive(Clone)]
+pub struct Pipeline {
+    /// The API server.
+    pub client: Client,
+    /// Where events go.
+    pub recorder: Recorder,
+    /// Settings of the installation.
+    pub site: Site,
+    /// Where now comes from.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// Why a reconcile did not come to its end. It is tried again, ever more seldom.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something could not be read.
+    #[error("cannot read {what}: {source}")]
+    Read {
+        /// Kind and name.
+        what: String,
+        /// Why not.
+        source: Box<kube::Error>,
+    },
+    /// Something could not be written.
+    #[error("cannot write {what}: {source}")]
+    Write {
+        /// Kind and name.
+        what: String,
+        /// Why not.
+        source: Box<kube::Error>,
+    },
+    /// The Secret of a Collective's storage has no key.
+    #[error("Secret `{name}` needs AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")]
+    NoCredentials {
+        /// Name of the Secret.
+        name: String,
+    },
+    /// A run could not be moved on.
+    #[error(transparent)]
+    Run(#[from] runs::Error),
+    /// Status could not be written.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// Object storage failed.
+    #[error(transparent)]
+    Store(#[from] cooperator_store::Error),
+    /// Something of ours does not compute.
+    #[error("{0}")]
+    Domain(String),
+}
+
+impl Pipeline {
+    /// A writer of status for one controller.
+    pub fn reporter(&self, manager: &'static str, fields: Fields) -> Reporter {
+        Reporter { client: self.client.clone(), recorder: self.recorder.clone(), manager, fields }
+    }
+
+    /// An object of the namespace; none if it does not exist.
+    ///
+    /// # Errors
+    /// [`Error::Read`].
+    pub async fn get<K>(&self, namespace: &str, name: &str) -> Result<Option<K>, Error>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        api.get_opt(name).await.map_err(read(format!("{} `{name}`", K::kind(&()))))
+    }
+
+    /// All objects of a kind in the namespace.
+    ///
+    /// # Errors
+    /// [`Error::Read`].
+    pub async fn list<K>(&self, namespace: &str) -> Result<Vec<K>, Error>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+    {
+        let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
+        let what = format!("every {} of namespace `{namespace}`", K::kind(&()));
+        Ok(api.list(&Default::default()).await.map_err(read(what))?.items)
+    }
+
+    /// A Collective's object storage, with its own key.
+    ///
+    /// # Errors
+    /// [`Error::NoCredentials`] if its Secret is missing or holds no key.
+    pub async fn store(&self, namespace: &str, bucket: &Bucket) -> Result<Store, Error> {
+        let none = || Error::NoCredentials { name: bucket.secret.clone() };
+        let secret: Secret = self.get(namespace, &bucket.secret).await?.ok_or_else(none)?;
+        let value = |key: &str| {
+            let bytes = secret.data.as_ref()?.get(key)?;
+            String::from_utf8(bytes.0.clone()).ok()
+        };
+        let id = value(cooperator_contract::env::ACCESS_KEY_ID).ok_or_else(none)?;
+        let key = value(cooperator_contract::env::SECRET_ACCESS_KEY).ok_or_else(none)?;
+        Ok(Store::connect(&bucket.location, Credentials::new(id, key)))
+    }
+}
+
+/// The owner of a run, from the object itself.
+pub fn owner<K: Resource<DynamicType = ()>>(object: &K, kind: &'static str, plural: &'static str) -> Owner {
+    let reference = object.controller_owner_ref(&()).unwrap_or_default();
+    Owner {
+        namespace: object.namespace().unwrap_or_default(),
+        name: object.name_any(),
+        uid: object.uid().unwrap_or_default(),
+        kind,
+        plural,
+        reference,
+    }
+}
+
+/// When to look again: as the run says, else now and then.
+pub fn again(after: Option<Duration>) -> Action {
+    Action::requeue(after.unwrap_or(RESYNC).min(RESYNC))
+}
+
+fn read(what: String) -> impl FnOnce(kube::Error) -> Error {
+    |source| Error::Read { what, source: Box::new(source) }
+}
