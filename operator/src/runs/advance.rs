@@ -134,11 +134,12 @@ pub async fn advance(
     }
 }
 
-/// Says that the newest attempt's product is not what it claims to be.
-pub fn spoil(attempts: Vec<Attempt>, message: String, now: Timestamp) -> Vec<Attempt> {
-    let result = Err(Failure::new(FailureKind::ResultUnreadable, message));
+/// Says that the newest attempt's product is not what it claims to be: it ended badly after all.
+pub fn spoil(attempts: Vec<Attempt>, message: String, now: Timestamp) -> (Vec<Attempt>, Phase) {
+    let failure = Failure::new(FailureKind::ResultUnreadable, message);
     let node = attempts.last().and_then(|newest| newest.node.clone());
-    next::ended(attempts, &Ending { at: None, node, result }, now)
+    let ending = Ending { at: None, node, result: Err(failure.clone()) };
+    (next::ended(attempts, &ending, now), Phase::Paused { at: now, failure })
 }
 
 /// Takes a Job away after SIGTERM and grace: the Job stays until its pod is gone.
