@@ -135,6 +135,12 @@ pub fn again(after: Option<Duration>) -> Action {
     Action::requeue(after.unwrap_or(RESYNC).min(RESYNC))
 }
 
+/// Whether a result is not what it claims to be, rather than out of reach for now.
+pub fn spoiled(error: &cooperator_store::Error) -> bool {
+    use cooperator_store::Error::{Corrupt, Malformed, NotFound};
+    matches!(error, NotFound { .. } | Corrupt { .. } | Malformed { .. })
+}
+
 fn read(what: String) -> impl FnOnce(kube::Error) -> Error {
     |source| Error::Read { what, source: Box::new(source) }
 }

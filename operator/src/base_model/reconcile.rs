@@ -7,7 +7,7 @@ use kube::runtime::controller::Action;
 
 use super::status::{self, Import};
 use super::{build, dereference, validate};
-use crate::pipeline::{Error, Pipeline, again, owner};
+use crate::pipeline::{Error, Pipeline, again, owner, spoiled};
 use crate::report::Fields;
 use crate::runs::{self, Phase, Rules};
 
@@ -57,7 +57,7 @@ async fn import(
     let Phase::Produced(product) = &phase else { return Ok(Import::Running { attempts, phase }) };
     match dereference::manifest(pipeline, &plan.owner.namespace, &plan.bucket, product).await {
         Ok(manifest) => Ok(Import::Done { attempts, digest: product.digest, manifest: Box::new(manifest) }),
-        Err(Error::Store(error)) if !error.is_transient() => {
+        Err(Error::Store(error)) if spoiled(&error) => {
             let (attempts, phase) = runs::spoil(attempts, error.to_string(), now);
             Ok(Import::Running { attempts, phase })
         }

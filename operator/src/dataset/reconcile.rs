@@ -11,7 +11,7 @@ use super::build::{self, Due};
 use super::status::{self, Build};
 use super::validate::{self, Selection, ValidDataset};
 use super::dereference;
-use crate::pipeline::{Error, Pipeline, again, owner};
+use crate::pipeline::{Error, Pipeline, again, owner, spoiled};
 use crate::report::{Fields, Reporter};
 use crate::runs::{self, Phase, Rules};
 
@@ -72,7 +72,7 @@ async fn step(pipeline: &Pipeline, dataset: &Dataset, valid: &ValidDataset) -> R
         Ok(manifest) => {
             Ok(Build::Done { inputs, attempts, digest: product.digest, manifest: Box::new(manifest) })
         }
-        Err(Error::Store(error)) if !error.is_transient() => {
+        Err(Error::Store(error)) if spoiled(&error) => {
             let (attempts, phase) = runs::spoil(attempts, error.to_string(), now);
             Ok(Build::Running { inputs, attempts, phase })
         }

@@ -151,6 +151,20 @@ pub async fn stop(client: &Client, plan: &Plan, job: &str) -> Result<(), Error> 
     absent_is_fine(jobs.delete(job, &DeleteParams::foreground()).await.map(drop), "delete", "Job", job)
 }
 
+/// Takes the newest attempt's Job away; true while it is still there.
+///
+/// # Errors
+/// [`Error`]
+pub async fn stopping(client: &Client, plan: &Plan, attempts: &[Attempt]) -> Result<bool, Error> {
+    let Some(newest) = attempts.last() else { return Ok(false) };
+    let jobs: Api<Job> = Api::namespaced(client.clone(), &plan.owner.namespace);
+    match jobs.get_opt(&newest.job).await.map_err(failed("get", "Job", &newest.job))? {
+        None => Ok(false),
+        Some(job) if job.metadata.deletion_timestamp.is_some() => Ok(true),
+        Some(_) => stop(client, plan, &newest.job).await.map(|()| true),
+    }
+}
+
 async fn observe(client: &Client, plan: &Plan, attempts: &[Attempt]) -> Result<State, Error> {
     let Some(open) = attempts.last().filter(|newest| newest.ended_at.is_none()) else { return Ok(State::Missing) };
     let jobs: Api<Job> = Api::namespaced(client.clone(), &plan.owner.namespace);

@@ -15,7 +15,7 @@ mod token;
 #[cfg(test)]
 mod tests;
 
-pub use advance::{Error, Phase, advance, spoil, stop};
+pub use advance::{Error, Phase, advance, spoil, stop, stopping};
 pub use build::QUEUE_LABEL;
 pub use failure::{Failure, FailureKind};
 pub use next::{Rules, newest};

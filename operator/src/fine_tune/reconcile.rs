@@ -1,0 +1,161 @@
+//! The steps, in order.
+
+use std::sync::Arc;
+
+use cooperator_api::common::Attempt;
+use cooperator_api::fine_tune::{FineTune, FineTuneStatus};
+use cooperator_api::names::FINALIZER;
+use cooperator_core::money::PricePerHour;
+use kube::ResourceExt as _;
+use kube::runtime::controller::Action;
+
+use super::gates::{self, Admitted, Pins, World};
+use super::status::{self, Running, Training};
+use super::{build, cleanup, cost, dereference};
+use crate::domain::{self, Hold};
+use crate::pipeline::{Error, Pipeline, again, owner, spoiled};
+use crate::report::Fields;
+use crate::runs::{self, Phase, Plan, Rules};
+
+/// Field manager of this controller.
+const MANAGER: &str = "cooperator-finetune";
+
+/// Brings one FineTune nearer to what its spec asks for.
+///
+/// # Errors
+/// [`Error`]: nothing is lost by calling again.
+pub async fn reconcile(tune: Arc<FineTune>, pipeline: Arc<Pipeline>) -> Result<Action, Error> {
+    let world = dereference::world(&pipeline, &tune).await?; // client
+    if tune.metadata.deletion_timestamp.is_some() {
+        return delete(&pipeline, &tune, &world).await;
+    }
+    if !cleanup::finalizer_is_right(&pipeline, &tune).await? {
+        return Ok(Action::await_change());
+    }
+    let now = pipeline.clock.now();
+    let training = train(&pipeline, &tune, &world).await?;
+    let after = match &training {
+        Training::Running(running) => runs::look_again(&running.phase, now),
+        Training::Held(_) | Training::Done => None,
+    };
+    let status = status::status(&tune, training.clone()); // pure
+    let findings = status::findings(&tune, &status, &training); // pure
+    let reporter = pipeline.reporter(MANAGER, Fields::AllBut(&["progress"]));
+    reporter.report(&*tune, &status, &findings, now).await?; // client
+    Ok(again(after))
+}
+
+async fn train(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Result<Training, Error> {
+    let before = tune.status.clone().unwrap_or_default();
+    if before.adapter.is_some() {
+        return Ok(Training::Done);
+    }
+    let admitted = match under_way(world, &before) {
+        Some(admitted) => Ok((admitted, None)),
+        None => admit(pipeline, tune, world).await?,
+    };
+    let (admitted, seconds) = match admitted {
+        Ok(admitted) => admitted,
+        Err(hold) => return Ok(held(tune, hold)),
+    };
+    let owner = owner(tune, "finetune", "finetunes");
+    let plan = build::plan(tune, owner, &admitted, seconds, &pipeline.site.trainer_image); // pure
+    run(pipeline, tune, world, plan, admitted.pins).await
+}
+
+/// The gates. An attempt that is under way has passed them.
+async fn admit(
+    pipeline: &Pipeline,
+    tune: &FineTune,
+    world: &World,
+) -> Result<Result<(Admitted, Option<u64>), Hold>, Error> {
+    let admitted = match gates::references(tune, world) {
+        Ok(admitted) => admitted,
+        Err(hold) => return Ok(Err(hold)),
+    }; // pure
+    let manifest = match dereference::version(pipeline, tune, &admitted).await {
+        Ok(manifest) => manifest,
+        Err(Error::Store(error)) if spoiled(&error) => return Ok(Err(Hold::new("DatasetUnreadable", error.to_string()))),
+        Err(error) => return Err(error),
+    }; // client
+    let Some(collective) = &world.collective else { return Ok(Err(Hold::new("CollectiveNotFound", ""))) };
+    let seconds = gates::consent(&manifest, world).and_then(|()| gates::money(tune, collective)); // pure
+    Ok(seconds.map(|seconds| (admitted, seconds)))
+}
+
+/// What an attempt that has not ended trains on.
+fn under_way(world: &World, before: &FineTuneStatus) -> Option<Admitted> {
+    before.attempts.last().filter(|newest| newest.ended_at.is_none())?;
+    let collective = world.collective.as_ref()?;
+    Some(Admitted {
+        collective: collective.name_any(),
+        bucket: domain::located(collective.status.as_ref()?.storage.as_ref()?),
+        pins: Pins {
+            base_model: before.base_model_digest.as_deref()?.parse().ok()?,
+            dataset: before.dataset_digest.as_deref()?.parse().ok()?,
+        },
+    })
+}
+
+/// A hold, but suspension comes first, and what was given up stays so whatever else is amiss now.
+fn held(tune: &FineTune, hold: Hold) -> Training {
+    if tune.spec.suspend {
+        return Training::Held(Hold::new("Suspended", "spec.suspend is true: set it to false to go on"));
+    }
+    Training::Held(hold)
+}
+
+async fn run(
+    pipeline: &Pipeline,
+    tune: &FineTune,
+    world: &World,
+    plan: Plan,
+    pins: Pins,
+) -> Result<Training, Error> {
+    let now = pipeline.clock.now();
+    let before = tune.status.clone().unwrap_or_default();
+    let rules = Rules {
+        retries: u32::try_from(tune.spec.backoff_limit).unwrap_or_default(),
+        suspend: tune.spec.suspend,
+        renewed: before.observed_generation != tune.metadata.generation,
+    };
+    let (mut attempts, mut phase) =
+        runs::advance(&pipeline.client, &pipeline.site, &plan, before.attempts, rules, now).await?; // client
+    let mut trained = None;
+    if let Phase::Produced(product) = phase.clone() {
+        match dereference::result(pipeline, &plan.owner.namespace, &plan.bucket, &product).await {
+            Ok(result) => trained = Some(result),
+            Err(Error::Store(error)) if spoiled(&error) => {
+                (attempts, phase) = runs::spoil(attempts, error.to_string(), now);
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    let cost = cost_of(tune, world, &attempts)?; // pure
+    Ok(Training::Running(Box::new(Running { pins, attempts, phase, cost, trained })))
+}
+
+fn cost_of(tune: &FineTune, world: &World, attempts: &[Attempt]) -> Result<cooperator_api::common::Money, Error> {
+    let treasury = world.collective.as_ref().map(|collective| &collective.spec.treasury);
+    let price = treasury.map_or("0", |treasury| &treasury.price_per_node_hour);
+    let price: PricePerHour = price.parse().map_err(|error| Error::Domain(format!("pricePerNodeHour: {error}")))?;
+    let currency = treasury.map_or("", |treasury| &treasury.currency);
+    Ok(cost::with_ended(tune, attempts, price, currency))
+}
+
+/// With `deletionPolicy: Delete`, the run is stopped before what it writes is removed.
+async fn delete(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Result<Action, Error> {
+    if !tune.finalizers().iter().any(|name| name == FINALIZER) {
+        return Ok(Action::await_change());
+    }
+    let before = tune.status.clone().unwrap_or_default();
+    if let Some(admitted) = under_way(world, &before) {
+        let owner = owner(tune, "finetune", "finetunes");
+        let plan = build::plan(tune, owner, &admitted, None, &pipeline.site.trainer_image);
+        if runs::stopping(&pipeline.client, &plan, &before.attempts).await? {
+            return Ok(again(Some(std::time::Duration::from_secs(2))));
+        }
+    }
+    cleanup::remove(pipeline, tune, world).await?;
+    Ok(Action::await_change())
+}
