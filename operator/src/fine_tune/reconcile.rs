@@ -36,7 +36,7 @@ pub async fn reconcile(tune: Arc<FineTune>, pipeline: Arc<Pipeline>) -> Result<A
     let training = train(&pipeline, &tune, &world).await?;
     let after = match &training {
         Training::Running(running) => runs::look_again(&running.phase, now),
-        Training::Held(_) | Training::Done => None,
+        Training::Held(_) | Training::GivenUp(_) | Training::Done => None,
     };
     let status = status::status(&tune, training.clone()); // pure
     let findings = status::findings(&tune, &status, &training); // pure
@@ -50,6 +50,10 @@ async fn train(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Result<Tr
     if before.adapter.is_some() {
         return Ok(Training::Done);
     }
+    let rules = rules(tune, &before);
+    if let Some(failure) = runs::given_up(&before.attempts, rules) {
+        return Ok(Training::GivenUp(failure));
+    }
     let admitted = match under_way(world, &before) {
         Some(admitted) => Ok((admitted, None)),
         None => admit(pipeline, tune, world).await?,
@@ -60,7 +64,15 @@ async fn train(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Result<Tr
     };
     let owner = owner(tune, "finetune", "finetunes");
     let plan = build::plan(tune, owner, &admitted, seconds, &pipeline.site.trainer_image); // pure
-    run(pipeline, tune, world, plan, admitted.pins).await
+    run(pipeline, tune, world, plan, admitted.pins, rules).await
+}
+
+fn rules(tune: &FineTune, before: &FineTuneStatus) -> Rules {
+    Rules {
+        retries: u32::try_from(tune.spec.backoff_limit).unwrap_or_default(),
+        suspend: tune.spec.suspend,
+        renewed: before.observed_generation != tune.metadata.generation,
+    }
 }
 
 /// The gates. An attempt that is under way has passed them.
@@ -97,7 +109,7 @@ fn under_way(world: &World, before: &FineTuneStatus) -> Option<Admitted> {
     })
 }
 
-/// A hold, but suspension comes first, and what was given up stays so whatever else is amiss now.
+/// A hold, but suspension comes first.
 fn held(tune: &FineTune, hold: Hold) -> Training {
     if tune.spec.suspend {
         return Training::Held(Hold::new("Suspended", "spec.suspend is true: set it to false to go on"));
@@ -111,14 +123,10 @@ async fn run(
     world: &World,
     plan: Plan,
     pins: Pins,
+    rules: Rules,
 ) -> Result<Training, Error> {
     let now = pipeline.clock.now();
     let before = tune.status.clone().unwrap_or_default();
-    let rules = Rules {
-        retries: u32::try_from(tune.spec.backoff_limit).unwrap_or_default(),
-        suspend: tune.spec.suspend,
-        renewed: before.observed_generation != tune.metadata.generation,
-    };
     let (mut attempts, mut phase) =
         runs::advance(&pipeline.client, &pipeline.site, &plan, before.attempts, rules, now).await?; // client
     let mut trained = None;

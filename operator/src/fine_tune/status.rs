@@ -13,7 +13,7 @@ use cooperator_core::attribution::apportion;
 use super::dereference::Trained;
 use super::gates::Pins;
 use crate::domain::{Finding, Hold, count};
-use crate::runs::{self, Phase};
+use crate::runs::{self, Failure, Phase};
 
 /// Attempts that status keeps.
 const ATTEMPTS: usize = 21;
@@ -23,6 +23,8 @@ const ATTEMPTS: usize = 21;
 pub enum Training {
     /// A gate does not pass.
     Held(Hold),
+    /// It is not tried again.
+    GivenUp(Failure),
     /// Its run is somewhere.
     Running(Box<Running>),
     /// The adapter is there.
@@ -54,7 +56,12 @@ pub fn status(tune: &FineTune, training: Training) -> FineTuneStatus {
         progress: None,
         ..before
     };
-    let Training::Running(running) = training else { return kept };
+    let running = match training {
+        Training::Running(running) => running,
+        // A changed spec has its say only once an attempt may follow it.
+        Training::Held(_) => return FineTuneStatus { observed_generation: before.observed_generation, ..kept },
+        Training::GivenUp(_) | Training::Done => return kept,
+    };
     let Running { pins, attempts, phase: _, cost, trained } = *running;
     // Pins are kept from the first attempt on: before it, a newer dataset version may still be taken.
     let pinned = !attempts.is_empty();
@@ -89,10 +96,15 @@ pub fn findings(tune: &FineTune, after: &FineTuneStatus, training: &Training) ->
     }
     let hold = match training {
         Training::Held(hold) => hold.clone(),
+        Training::GivenUp(failure) => Hold::new(failure.kind.to_string(), failure.message.clone()),
         Training::Running(running) => runs::explain(&running.phase, ("Training", "the adapter is being trained")),
         Training::Done => Hold::new("Training", "the adapter is being trained"),
     };
-    let gave_up = matches!(training, Training::Running(running) if matches!(running.phase, Phase::GivenUp(_)));
+    let gave_up = match training {
+        Training::GivenUp(_) => true,
+        Training::Running(running) => matches!(running.phase, Phase::GivenUp(_)),
+        Training::Held(_) | Training::Done => false,
+    };
     let failed = if gave_up {
         Finding::yes(condition::FAILED, hold.reason.clone(), hold.message.clone())
     } else {

@@ -18,7 +18,7 @@ mod tests;
 pub use advance::{Error, Phase, advance, spoil, stop, stopping};
 pub use build::QUEUE_LABEL;
 pub use failure::{Failure, FailureKind};
-pub use next::{Rules, newest};
+pub use next::{Rules, given_up, newest};
 pub use plan::{Bucket, Owner, Plan, Program, Shape, Site, claim_of, short};
 pub use state::{Activity, Product, Waiting};
 

@@ -70,6 +70,15 @@ pub fn next(attempts: &[Attempt], state: &State, rules: Rules, now: Timestamp) -
     }
 }
 
+/// Why the run is not tried again, if that is so.
+pub fn given_up(attempts: &[Attempt], rules: Rules) -> Option<Failure> {
+    let newest = attempts.last().filter(|newest| newest.ended_at.is_some());
+    match over(attempts, newest, rules, Timestamp::MAX) {
+        Step::GiveUp(failure) => Some(failure),
+        _ => None,
+    }
+}
+
 fn under_way(state: &State, suspend: bool) -> Step {
     match state {
         State::Missing if suspend => Step::End(Ending {

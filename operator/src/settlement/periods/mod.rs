@@ -1,0 +1,11 @@
+//! Closes the periods of a Collective, one after the other: what is due is a pure decision; a settle Job computes; its
+//! statement becomes a Settlement.
+
+mod due;
+mod reconcile;
+mod task;
+
+#[cfg(test)]
+mod tests;
+
+pub use reconcile::reconcile;
