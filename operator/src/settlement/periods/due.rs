@@ -85,22 +85,7 @@ pub fn length(length: SettlementPeriod) -> PeriodLength {
     }
 }
 
-/// A duration as Kubernetes writes it, `24h`, `1h30m`, `90s`: the API lets nothing else through.
+/// A duration as Kubernetes writes it, `24h`, `1h30m`, `90s`: the API lets nothing else through, but for nothing.
 fn close_after(text: &str) -> SignedDuration {
-    let (mut total, mut number) = (0_i64, 0_i64);
-    for character in text.chars() {
-        let unit = match character {
-            'h' => 3600,
-            'm' => 60,
-            's' => 1,
-            digit => {
-                let digit = digit.to_digit(10).map_or(0, i64::from);
-                number = number.saturating_mul(10).saturating_add(digit);
-                continue;
-            }
-        };
-        total = total.saturating_add(number.saturating_mul(unit));
-        number = 0;
-    }
-    SignedDuration::from_secs(total)
+    text.parse().unwrap_or(SignedDuration::ZERO)
 }

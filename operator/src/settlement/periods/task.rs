@@ -1,0 +1,170 @@
+//! Pure: what a settle run is told, and what compute cost.
+
+use std::collections::BTreeMap;
+
+use cooperator_api::collective::{Collective, CostRecovery, SplitBy as ApiSplitBy};
+use cooperator_api::common::{Money, condition};
+use cooperator_api::dataset::Dataset;
+use cooperator_api::fine_tune::FineTune;
+use cooperator_api::settlement::Settlement;
+use cooperator_contract::run::Task;
+use cooperator_contract::settle::{
+    CostLine, FixedShare, Payee, Period as PeriodSpan, Reserve, SettleTask, SplitBy, SplitRule, StatementRef,
+};
+use cooperator_core::digest::Digest;
+use cooperator_core::money::Amount;
+use cooperator_core::period::Period;
+use jiff::Timestamp;
+use kube::ResourceExt as _;
+
+use crate::domain::{parse_time, resources};
+use crate::runs::{Bucket, Owner, Plan, Program, Shape, short};
+
+/// Seconds a settle run may take.
+const DEADLINE_SECONDS: i64 = 3600;
+/// Seconds a finished settle Job stays: a week, so that a failure is seen.
+const TTL_SECONDS: i32 = 604_800;
+
+/// What of the namespace a settlement depends on.
+#[derive(Clone, Debug, Default)]
+pub struct Ledger {
+    /// Every Settlement.
+    pub settlements: Vec<Settlement>,
+    /// Every FineTune.
+    pub fine_tunes: Vec<FineTune>,
+    /// Every Dataset: a FineTune belongs to the Collective of its Dataset.
+    pub datasets: Vec<Dataset>,
+}
+
+impl Ledger {
+    fn of<'a>(&'a self, collective: &'a str) -> impl Iterator<Item = &'a FineTune> {
+        let home: BTreeMap<String, &str> = self
+            .datasets
+            .iter()
+            .map(|dataset| (dataset.name_any(), dataset.spec.collective_ref.name.as_str()))
+            .collect();
+        self.fine_tunes.iter().filter(move |tune| home.get(&tune.spec.dataset_ref.name) == Some(&collective))
+    }
+
+    /// The newest Settlement of the Collective.
+    fn newest(&self, collective: &str) -> Option<&Settlement> {
+        let ours = self.settlements.iter().filter(|settlement| settlement.spec.collective_ref.name == collective);
+        ours.max_by_key(|settlement| parse_time(&settlement.spec.period.end))
+    }
+}
+
+/// What a settle run of `period` is told.
+pub fn task(collective: &Collective, period: &Period, ledger: &Ledger) -> SettleTask {
+    let name = collective.name_any();
+    let treasury = &collective.spec.treasury;
+    let mut members: Vec<Payee> = collective
+        .spec
+        .members
+        .iter()
+        .map(|member| Payee { member: member.name.clone(), account: member.payout.account.clone() })
+        .collect();
+    members.sort_by(|one, other| one.member.cmp(&other.member));
+    let previous = ledger.newest(&name).and_then(|settlement| {
+        let digest = settlement.spec.statement.digest.parse().ok()?;
+        Some(StatementRef { period: settlement.spec.period.name.clone(), digest })
+    });
+    SettleTask {
+        period: PeriodSpan { name: period.name(), start: period.start(), end: period.end() },
+        currency: treasury.currency.clone(),
+        decimals: u8::try_from(treasury.decimals).unwrap_or_default(),
+        members,
+        costs: costs(&name, period.end(), ledger),
+        recover_costs: treasury.cost_recovery == CostRecovery::Full,
+        reserve: treasury.reserve.as_ref().map(|reserve| Reserve {
+            basis_points: u16::try_from(reserve.basis_points).unwrap_or_default(),
+            account: reserve.account.clone(),
+        }),
+        split: treasury.split.iter().map(rule).collect(),
+        previous,
+        collective: name,
+    }
+}
+
+fn rule(rule: &cooperator_api::collective::SplitRule) -> SplitRule {
+    let shares = || {
+        let share = |share: &cooperator_api::collective::FixedShare| FixedShare {
+            member: share.member.clone(),
+            parts: u32::try_from(share.parts).unwrap_or_default(),
+        };
+        rule.shares.iter().map(share).collect()
+    };
+    SplitRule {
+        name: rule.name.clone(),
+        basis_points: u16::try_from(rule.basis_points).unwrap_or_default(),
+        by: match rule.by {
+            ApiSplitBy::Contribution => SplitBy::Contribution,
+            ApiSplitBy::Membership => SplitBy::Membership,
+            ApiSplitBy::Fixed => SplitBy::Fixed { shares: shares() },
+        },
+    }
+}
+
+/// Cost of every FineTune that ended before `end` and is in no Settlement yet, sorted by name. One whose end was
+/// written down late is in the next period, none in two.
+fn costs(collective: &str, end: Timestamp, ledger: &Ledger) -> Vec<CostLine> {
+    let mut lines: Vec<CostLine> = ledger
+        .of(collective)
+        .filter_map(|tune| {
+            let ended = over(tune).filter(|ended| *ended < end)?;
+            let name = tune.name_any();
+            let settled = ledger.settlements.iter().any(|settlement| {
+                settlement.spec.collective_ref.name == collective
+                    && settlement.spec.costs.iter().any(|cost| cost.fine_tune == name)
+                    && parse_time(&settlement.spec.period.end).is_some_and(|through| ended < through)
+            });
+            let amount = tune.status.as_ref()?.cost.as_ref()?.amount.clone();
+            (!settled).then_some(CostLine { fine_tune: name, amount })
+        })
+        .collect();
+    lines.sort_by(|one, other| one.fine_tune.cmp(&other.fine_tune));
+    lines
+}
+
+/// When a FineTune ended for good: it is complete or has failed.
+fn over(tune: &FineTune) -> Option<Timestamp> {
+    let status = tune.status.as_ref()?;
+    let failed =
+        status.conditions.iter().any(|found| found.type_ == condition::FAILED && found.status == "True");
+    let ended = status.attempts.last()?.ended_at.as_deref().and_then(parse_time)?;
+    (failed || status.adapter.is_some()).then_some(ended)
+}
+
+/// Compute cost of the FineTunes whose newest attempt lies in the present budget period.
+pub fn spent(collective: &Collective, ledger: &Ledger, now: Timestamp) -> Money {
+    let treasury = &collective.spec.treasury;
+    let period = collective.spec.budget.as_ref().map_or(treasury.settlement_period, |budget| budget.period);
+    let present = super::due::length(period).containing(now).ok();
+    let name = collective.name_any();
+    let amounts = ledger.of(&name).filter_map(|tune| {
+        let status = tune.status.as_ref()?;
+        let newest = status.attempts.last()?;
+        let at = parse_time(newest.ended_at.as_deref().unwrap_or(&newest.started_at))?;
+        present.filter(|present| present.contains(at))?;
+        status.cost.as_ref()?.amount.parse::<Amount>().ok()
+    });
+    let total = amounts.fold(Amount::ZERO, |sum, amount| sum.plus(amount).unwrap_or(sum));
+    Money { amount: total.to_string(), currency: treasury.currency.clone() }
+}
+
+/// The settle run of a period.
+pub fn plan(owner: Owner, bucket: Bucket, task: SettleTask) -> Plan {
+    Plan {
+        job_prefix: format!("{}-settle-{}", owner.name, short(&Digest::of(task.period.name.as_bytes()))),
+        collective: owner.name.clone(),
+        program: Program::Settle,
+        bucket,
+        task: Task::Settle(Box::new(task)),
+        source_secret: None,
+        claims: Default::default(),
+        shape: Shape { resources: resources("100m", "128Mi", "1Gi"), ..Shape::default() },
+        deadline_seconds: DEADLINE_SECONDS,
+        ttl_seconds: TTL_SECONDS,
+        queue: None,
+        owner,
+    }
+}
