@@ -164,7 +164,7 @@ fn gate(result: manifest::GateResult) -> GateStatus {
 fn shares(weights: &[MemberWeight]) -> Vec<MemberShare> {
     let parts: BTreeMap<&str, u128> =
         weights.iter().map(|weight| (weight.member.as_str(), u128::from(weight.weight))).collect();
-    let points = apportion(&parts, 10_000).unwrap_or_default();
+    let points = apportion(&parts, 10_000);
     parts
         .keys()
         .zip(points)

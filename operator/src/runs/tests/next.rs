@@ -1,0 +1,94 @@
+use jiff::{SignedDuration, Timestamp};
+
+use super::{failed, open};
+use crate::runs::failure::FailureKind;
+use crate::runs::next::{Rules, Step, ended, given_up, newest, next};
+use crate::runs::state::{Activity, Ending, State};
+
+fn at(seconds: i64) -> Timestamp {
+    "2026-11-24T12:01:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_secs(seconds)
+}
+
+const RULES: Rules = Rules { retries: 2, suspend: false, renewed: false };
+const SUSPEND: Rules = Rules { suspend: true, ..RULES };
+
+#[test]
+fn the_first_attempt_is_written_down_before_anything_is_made() {
+    assert_eq!(next(&[], &State::Missing, RULES, at(0)), Step::Begin { number: 1 });
+}
+
+#[test]
+fn an_attempt_that_is_written_down_and_has_no_job_is_launched_also_after_a_crash() {
+    assert_eq!(next(&[open(1)], &State::Missing, RULES, at(0)), Step::Launch);
+}
+
+#[test]
+fn a_failure_that_counts_is_followed_by_another_attempt_after_a_pause_that_doubles() {
+    let one = [failed(1, "Crashed")];
+    assert!(matches!(next(&one, &State::Missing, RULES, at(9)), Step::Pause { at: until, .. } if until == at(10)));
+    assert_eq!(next(&one, &State::Missing, RULES, at(10)), Step::Begin { number: 2 });
+    let two = [failed(1, "Crashed"), failed(2, "Crashed")];
+    assert!(matches!(next(&two, &State::Missing, RULES, at(10)), Step::Pause { at: until, .. } if until == at(20)));
+}
+
+#[test]
+fn more_counted_failures_than_the_limit_are_given_up() {
+    let three = [failed(1, "Crashed"), failed(2, "StorageUnavailable"), failed(3, "Crashed")];
+    let Step::GiveUp(failure) = next(&three, &State::Missing, RULES, at(900)) else { panic!() };
+    assert_eq!(failure.kind, FailureKind::Crashed);
+    assert_eq!(given_up(&three, RULES), Some(failure));
+    let raised = Rules { retries: 3, ..RULES };
+    assert_eq!(next(&three, &State::Missing, raised, at(900)), Step::Begin { number: 4 });
+}
+
+#[test]
+fn evictions_do_not_count() {
+    let many: Vec<_> = (1..=9).map(|number| failed(number, "Evicted")).collect();
+    assert_eq!(next(&many, &State::Missing, RULES, at(900)), Step::Begin { number: 10 });
+}
+
+#[test]
+fn what_would_fail_again_is_given_up_at_once_until_the_spec_changes() {
+    let one = [failed(1, "OutOfMemory")];
+    assert!(matches!(next(&one, &State::Missing, RULES, at(900)), Step::GiveUp(_)));
+    let renewed = Rules { renewed: true, ..RULES };
+    assert_eq!(next(&one, &State::Missing, renewed, at(900)), Step::Begin { number: 2 });
+    assert_eq!(given_up(&one, renewed), None);
+}
+
+#[test]
+fn a_source_that_is_not_there_is_looked_for_again_seldom() {
+    let one = [failed(1, "SourceNotFound")];
+    assert!(matches!(next(&one, &State::Missing, RULES, at(59)), Step::Pause { .. }));
+    assert_eq!(next(&one, &State::Missing, RULES, at(60)), Step::Begin { number: 2 });
+}
+
+#[test]
+fn suspension_stops_what_runs_waits_for_it_and_then_holds() {
+    let running = State::Active(Activity::default());
+    assert_eq!(next(&[open(1)], &running, SUSPEND, at(0)), Step::Stop);
+    assert_eq!(next(&[open(1)], &State::Stopping, SUSPEND, at(0)), Step::Drain);
+    let Step::End(ending) = next(&[open(1)], &State::Missing, SUSPEND, at(0)) else { panic!() };
+    let attempts = ended(vec![open(1)], &ending, at(0));
+    assert_eq!(attempts[0].reason.as_deref(), Some("Suspended"));
+    assert_eq!(next(&attempts, &State::Missing, SUSPEND, at(0)), Step::Hold);
+    assert_eq!(next(&attempts, &State::Missing, RULES, at(0)), Step::Begin { number: 2 });
+}
+
+#[test]
+fn a_product_that_is_ready_while_suspension_comes_is_taken() {
+    let product = crate::runs::Product {
+        digest: cooperator_core::digest::Digest::of(b"adapter"),
+        key: "adapters/x/evaluation.json".into(),
+    };
+    let ending = Ending { at: None, node: None, result: Ok(product) };
+    let state = State::Ended(ending.clone());
+    assert_eq!(next(&[open(1)], &state, SUSPEND, at(0)), Step::End(ending));
+}
+
+#[test]
+fn status_keeps_the_newest_attempts() {
+    let many: Vec<_> = (1..=9).map(|number| failed(number, "Evicted")).collect();
+    let kept: Vec<i32> = newest(many, 3).iter().map(|attempt| attempt.number).collect();
+    assert_eq!(kept, [7, 8, 9]);
+}

@@ -1,0 +1,199 @@
+//! The protocol of the API server in memory.
+
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::BodyExt as _;
+use kube::client::Body;
+use serde_json::{Map, Value, json};
+use tower_test::mock::Handle;
+
+use super::{HOME, START, World};
+
+/// Path of a collection, or of an object in it.
+pub fn path(api_version: &str, plural: &str, name: Option<&str>) -> String {
+    let root = if api_version == "v1" { "/api/v1".into() } else { format!("/apis/{api_version}") };
+    let folder = format!("{root}/namespaces/{HOME}/{plural}");
+    name.map_or(folder.clone(), |name| format!("{folder}/{name}"))
+}
+
+/// Kind of a plural that tests use.
+pub fn kind(plural: &str) -> &'static str {
+    match plural {
+        "secrets" => "Secret",
+        "configmaps" => "ConfigMap",
+        "pods" => "Pod",
+        "jobs" => "Job",
+        "basemodels" => "BaseModel",
+        "contributions" => "Contribution",
+        "datasets" => "Dataset",
+        "finetunes" => "FineTune",
+        "settlements" => "Settlement",
+        "collectives" => "Collective",
+        other => panic!("no kind for {other}"),
+    }
+}
+
+/// Gives an object what the API server gives it.
+pub fn stamp(world: &mut World, object: &mut Value, before: Option<&Value>) {
+    world.version += 1;
+    let version = world.version;
+    let spec_changed = before.is_some_and(|before| before["spec"] != object["spec"]);
+    let generation = before.and_then(|before| before["metadata"]["generation"].as_i64()).unwrap_or(1);
+    let metadata = &mut object["metadata"];
+    metadata["namespace"] = json!(HOME);
+    metadata["resourceVersion"] = json!(version.to_string());
+    metadata["generation"] = json!(generation + i64::from(spec_changed));
+    if metadata["uid"].is_null() {
+        metadata["uid"] = json!(format!("uid-{version}"));
+    }
+    if metadata["creationTimestamp"].is_null() {
+        metadata["creationTimestamp"] = json!(START);
+    }
+}
+
+/// Answers until the client is dropped.
+pub async fn serve(mut handle: Handle<Request<Body>, Response<Body>>, world: Arc<Mutex<World>>) {
+    while let Some((request, send)) = handle.next_request().await {
+        let (parts, body) = request.into_parts();
+        let body = body.collect().await.unwrap().to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let query: Vec<(String, String)> =
+            url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+        let answer = answer(&mut world.lock().unwrap(), &parts.method, parts.uri.path(), &query, body);
+        match answer {
+            Some((code, value)) => {
+                let body = Body::from(serde_json::to_vec(&value).unwrap());
+                send.send_response(Response::builder().status(code).body(body).unwrap());
+            }
+            None => send.send_error(std::io::Error::other("the connection was cut")),
+        }
+    }
+}
+
+type Answer = Option<(StatusCode, Value)>;
+
+fn answer(world: &mut World, method: &Method, path: &str, query: &[(String, String)], body: Value) -> Answer {
+    if path.contains("/events") {
+        world.events.push(format!("{} {}", text(&body["type"]), text(&body["reason"])));
+        return Some((StatusCode::OK, body));
+    }
+    let writes = world.writes.len();
+    let answer = match *method {
+        Method::GET => read(world, path, query),
+        Method::POST => create(world, path, body),
+        Method::PATCH => patch(world, path, query, &body),
+        Method::DELETE => delete(world, path),
+        _ => refuse(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed"),
+    };
+    if world.writes.len() > writes && world.cut_after.is_some_and(|cut| world.writes.len() >= cut) {
+        world.cut_after = None;
+        return None;
+    }
+    Some(answer)
+}
+
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+fn refuse(code: StatusCode, reason: &str) -> (StatusCode, Value) {
+    let status = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "message": reason, "reason": reason, "code": code.as_u16() });
+    (code, status)
+}
+
+fn read(world: &World, path: &str, query: &[(String, String)]) -> (StatusCode, Value) {
+    if let Some(object) = world.objects.get(path) {
+        return (StatusCode::OK, object.clone());
+    }
+    let plural = path.rsplit('/').next().unwrap_or_default();
+    if !path.ends_with(&format!("/namespaces/{HOME}/{plural}")) {
+        return refuse(StatusCode::NOT_FOUND, "NotFound");
+    }
+    let selector = query.iter().find(|(key, _)| key == "labelSelector").map(|(_, value)| value.as_str());
+    let matches = |object: &Value| {
+        selector.unwrap_or_default().split(',').filter_map(|term| term.split_once('=')).all(|(key, value)| {
+            object["metadata"]["labels"][key] == json!(value)
+        })
+    };
+    let folder = format!("{path}/");
+    let items: Vec<Value> = world
+        .objects
+        .iter()
+        .filter(|(key, object)| key.starts_with(&folder) && matches(object))
+        .map(|(_, object)| object.clone())
+        .collect();
+    let list = json!({ "apiVersion": "v1", "kind": "List", "metadata": { "resourceVersion": "1" }, "items": items });
+    (StatusCode::OK, list)
+}
+
+fn create(world: &mut World, path: &str, mut body: Value) -> (StatusCode, Value) {
+    let name = text(&body["metadata"]["name"]).to_owned();
+    let key = format!("{path}/{name}");
+    if world.objects.contains_key(&key) {
+        return refuse(StatusCode::CONFLICT, "AlreadyExists");
+    }
+    if let Some(Value::Object(plain)) = body.get_mut("stringData").map(Value::take) {
+        let data: Map<String, Value> =
+            plain.into_iter().map(|(key, value)| (key, json!(STANDARD.encode(text(&value))))).collect();
+        body["data"] = Value::Object(data);
+    }
+    stamp(world, &mut body, None);
+    world.writes.push(format!("POST {}/{name}", path.rsplit('/').next().unwrap_or_default()));
+    world.objects.insert(key, body.clone());
+    (StatusCode::CREATED, body)
+}
+
+fn patch(world: &mut World, path: &str, query: &[(String, String)], body: &Value) -> (StatusCode, Value) {
+    let key = path.strip_suffix("/status").unwrap_or(path).to_owned();
+    let Some(before) = world.objects.get(&key).cloned() else { return refuse(StatusCode::NOT_FOUND, "NotFound") };
+    let expected = &body["metadata"]["resourceVersion"];
+    if !expected.is_null() && *expected != before["metadata"]["resourceVersion"] {
+        return refuse(StatusCode::CONFLICT, "Conflict");
+    }
+    let mut object = before.clone();
+    if path.ends_with("/status") {
+        let manager = query.iter().find(|(key, _)| key == "fieldManager").map_or("", |(_, value)| value.as_str());
+        apply_status(world, &key, manager, &mut object, &body["status"]);
+    } else {
+        object["metadata"]["finalizers"] = body["metadata"]["finalizers"].clone();
+    }
+    let verb = if path.ends_with("/status") { "STATUS" } else { "PATCH" };
+    let mut words = key.rsplit('/');
+    let (name, plural) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    world.writes.push(format!("{verb} {plural}/{name}"));
+    stamp(world, &mut object, Some(&before));
+    world.objects.insert(key, object.clone());
+    (StatusCode::OK, object)
+}
+
+/// Fields applied replace those that the same manager applied before; those of others stay.
+fn apply_status(world: &mut World, key: &str, manager: &str, object: &mut Value, applied: &Value) {
+    let applied = applied.as_object().cloned().unwrap_or_default();
+    let fields: Vec<String> = applied.keys().cloned().collect();
+    let owner = (key.to_owned(), manager.to_owned());
+    let before = world.managed.insert(owner, fields).unwrap_or_default();
+    if !object["status"].is_object() {
+        object["status"] = json!({});
+    }
+    let Some(status) = object["status"].as_object_mut() else { return };
+    for field in before {
+        status.remove(&field);
+    }
+    status.extend(applied);
+}
+
+fn delete(world: &mut World, path: &str) -> (StatusCode, Value) {
+    match world.objects.remove(path) {
+        Some(object) => {
+            let mut words = path.rsplit('/');
+            let (name, plural) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+            world.writes.push(format!("DELETE {plural}/{name}"));
+            (StatusCode::OK, object)
+        }
+        None => refuse(StatusCode::NOT_FOUND, "NotFound"),
+    }
+}
