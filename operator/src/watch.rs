@@ -6,16 +6,19 @@ use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use cooperator_api::api_key::ApiKey;
 use cooperator_api::base_model::BaseModel;
 use cooperator_api::collective::Collective;
 use cooperator_api::contribution::Contribution;
 use cooperator_api::dataset::Dataset;
+use cooperator_api::deployment::Deployment;
 use cooperator_api::fine_tune::FineTune;
 use cooperator_api::names;
 use cooperator_api::settlement::Settlement;
 use cooperator_core::backoff::Backoff;
 use futures::future::BoxFuture;
 use futures::{FutureExt as _, StreamExt as _};
+use k8s_openapi::api::apps::v1;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use kube::runtime::controller::{Action, Config, Controller};
@@ -26,7 +29,7 @@ use serde::de::DeserializeOwned;
 use tracing::Instrument as _;
 
 use crate::pipeline::{Error, Pipeline};
-use crate::{base_model, contribution, dataset, fine_tune, settlement};
+use crate::{api_key, base_model, contribution, dataset, deployment, fine_tune, settlement};
 
 /// The pause after failures of one object in a row.
 const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(300));
@@ -37,13 +40,20 @@ pub type Running = (&'static str, BoxFuture<'static, ()>);
 /// The one list. Each works on at most `concurrency` objects at once.
 pub fn controllers(pipeline: &Arc<Pipeline>, concurrency: u16) -> Vec<Running> {
     vec![
+        ("apikey", api_keys(pipeline, concurrency)),
         ("basemodel", base_models(pipeline, concurrency)),
         ("contribution", contributions(pipeline, concurrency)),
         ("dataset", datasets(pipeline, concurrency)),
+        ("deployment", deployments(pipeline, concurrency)),
         ("finetune", fine_tunes(pipeline, concurrency)),
         ("settlement", settlements(pipeline, concurrency)),
         ("periods", periods(pipeline, concurrency)),
     ]
+}
+
+fn api_keys(pipeline: &Arc<Pipeline>, concurrency: u16) -> BoxFuture<'static, ()> {
+    let controller = Controller::new(all::<ApiKey>(pipeline), watcher::Config::default());
+    drive("apikey", controller, pipeline, concurrency, api_key::reconcile)
 }
 
 fn base_models(pipeline: &Arc<Pipeline>, concurrency: u16) -> BoxFuture<'static, ()> {
@@ -90,6 +100,20 @@ fn datasets(pipeline: &Arc<Pipeline>, concurrency: u16) -> BoxFuture<'static, ()
             select(&by_work, &work, |dataset, _| dataset.spec.collective_ref.name == home)
         });
     drive("dataset", controller, pipeline, concurrency, dataset::reconcile)
+}
+
+fn deployments(pipeline: &Arc<Pipeline>, concurrency: u16) -> BoxFuture<'static, ()> {
+    let controller = Controller::new(all::<Deployment>(pipeline), watcher::Config::default());
+    let (by_tune, by_collective) = (controller.store(), controller.store());
+    let controller = controller
+        .owns(all::<v1::Deployment>(pipeline), ours("deployment"))
+        .watches(all::<FineTune>(pipeline), watcher::Config::default(), move |tune| {
+            select(&by_tune, &tune, |deployment, name| deployment.spec.fine_tune_ref.name == name)
+        })
+        .watches(all::<Collective>(pipeline), watcher::Config::default(), move |collective| {
+            select(&by_collective, &collective, |_, _| true)
+        });
+    drive("deployment", controller, pipeline, concurrency, deployment::reconcile)
 }
 
 fn fine_tunes(pipeline: &Arc<Pipeline>, concurrency: u16) -> BoxFuture<'static, ()> {

@@ -6,13 +6,13 @@ use cooperator_api::names;
 use cooperator_contract::{env, run};
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMap, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar, EnvVarSource,
-    PersistentVolumeClaimVolumeSource, PodSecurityContext, PodSpec, PodTemplateSpec, SeccompProfile, Secret,
-    SecretKeySelector, SecurityContext, Volume, VolumeMount,
+    ConfigMap, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar,
+    PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec, Secret, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::plan::{Plan, Program, Site};
+use super::secure::{secret_variable, secure_container, secure_pod};
 use super::token::Token;
 
 /// Key of the token in an attempt's Secret.
@@ -22,8 +22,6 @@ pub const QUEUE_LABEL: &str = "kueue.x-k8s.io/queue-name";
 
 /// Key of the run file in its ConfigMap, and its file name.
 const RUN_FILE: &str = "run.json";
-/// User and group of the images; nobody in particular.
-const USER: i64 = 65_532;
 /// Seconds between SIGTERM and SIGKILL: enough to write a checkpoint.
 const GRACE_SECONDS: i64 = 120;
 
@@ -109,14 +107,7 @@ fn pod(plan: &Plan, site: &Site, attempt: i32) -> PodSpec {
         termination_grace_period_seconds: Some(GRACE_SECONDS),
         node_selector: Some(shape.node_selector.clone()).filter(|labels| !labels.is_empty()),
         tolerations: Some(shape.tolerations.clone()).filter(|taints| !taints.is_empty()),
-        security_context: Some(PodSecurityContext {
-            run_as_non_root: Some(true),
-            run_as_user: Some(USER),
-            run_as_group: Some(USER),
-            fs_group: Some(USER),
-            seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".into(), ..SeccompProfile::default() }),
-            ..PodSecurityContext::default()
-        }),
+        security_context: Some(secure_pod()),
         containers: vec![container(plan, site, attempt)],
         volumes: Some(volumes(plan, attempt)),
         ..PodSpec::default()
@@ -134,13 +125,7 @@ fn container(plan: &Plan, site: &Site, attempt: i32) -> Container {
         command: Some(plan.program.command()),
         env: Some(environment(plan, site, attempt)),
         resources: Some(plan.shape.resources.clone()),
-        security_context: Some(SecurityContext {
-            allow_privilege_escalation: Some(false),
-            read_only_root_filesystem: Some(true),
-            run_as_non_root: Some(true),
-            capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), ..Capabilities::default() }),
-            ..SecurityContext::default()
-        }),
+        security_context: Some(secure_container()),
         termination_message_path: Some(run::OUTCOME_PATH.into()),
         termination_message_policy: Some("File".into()),
         volume_mounts: Some(mounts(plan)),
@@ -149,28 +134,16 @@ fn container(plan: &Plan, site: &Site, attempt: i32) -> Container {
 }
 
 fn environment(plan: &Plan, site: &Site, attempt: i32) -> Vec<EnvVar> {
-    let from = |variable: &str, secret: &str, key: &str, optional: bool| EnvVar {
-        name: variable.into(),
-        value_from: Some(EnvVarSource {
-            secret_key_ref: Some(SecretKeySelector {
-                name: secret.into(),
-                key: key.into(),
-                optional: optional.then_some(true),
-            }),
-            ..EnvVarSource::default()
-        }),
-        ..EnvVar::default()
-    };
     let mut variables = vec![
-        from(env::ACCESS_KEY_ID, &plan.bucket.secret, env::ACCESS_KEY_ID, false),
-        from(env::SECRET_ACCESS_KEY, &plan.bucket.secret, env::SECRET_ACCESS_KEY, false),
+        secret_variable(env::ACCESS_KEY_ID, &plan.bucket.secret, env::ACCESS_KEY_ID, false),
+        secret_variable(env::SECRET_ACCESS_KEY, &plan.bucket.secret, env::SECRET_ACCESS_KEY, false),
     ];
     if plan.program.reports() {
-        variables.push(from(env::RUN_TOKEN, &plan.job(attempt), TOKEN_KEY, false));
+        variables.push(secret_variable(env::RUN_TOKEN, &plan.job(attempt), TOKEN_KEY, false));
     }
     if let Some(secret) = &plan.source_secret {
         let source = [env::SOURCE_ACCESS_KEY_ID, env::SOURCE_SECRET_ACCESS_KEY, env::SOURCE_TOKEN];
-        variables.extend(source.map(|key| from(key, secret, key, true)));
+        variables.extend(source.map(|key| secret_variable(key, secret, key, true)));
     }
     if let Some(endpoint) = &site.otlp_endpoint {
         variables.push(EnvVar {
@@ -193,7 +166,9 @@ fn mounts(plan: &Plan) -> Vec<VolumeMount> {
     let claims = plan.claims.iter().enumerate();
     [mount("run".into(), folder.into(), true), mount("tmp".into(), "/tmp".into(), false)]
         .into_iter()
-        .chain(claims.map(|(index, claim)| mount(format!("claim-{index}"), format!("/mnt/pvc/{claim}"), true)))
+        .chain(
+            claims.map(|(index, claim)| mount(format!("claim-{index}"), format!("/mnt/pvc/{claim}"), true)),
+        )
         .collect()
 }
 
@@ -208,13 +183,13 @@ fn volumes(plan: &Plan, attempt: i32) -> Vec<Volume> {
     });
     let run = Volume {
         name: "run".into(),
-        config_map: Some(ConfigMapVolumeSource { name: plan.job(attempt), ..ConfigMapVolumeSource::default() }),
+        config_map: Some(ConfigMapVolumeSource {
+            name: plan.job(attempt),
+            ..ConfigMapVolumeSource::default()
+        }),
         ..Volume::default()
     };
-    let tmp = Volume {
-        name: "tmp".into(),
-        empty_dir: Some(EmptyDirVolumeSource::default()),
-        ..Volume::default()
-    };
+    let tmp =
+        Volume { name: "tmp".into(), empty_dir: Some(EmptyDirVolumeSource::default()), ..Volume::default() };
     [run, tmp].into_iter().chain(claims).collect()
 }

@@ -9,6 +9,7 @@ mod build;
 mod failure;
 mod next;
 mod plan;
+mod secure;
 mod state;
 mod token;
 
@@ -20,6 +21,7 @@ pub use build::QUEUE_LABEL;
 pub use failure::{Failure, FailureKind};
 pub use next::{Rules, given_up, newest};
 pub use plan::{Bucket, Owner, Plan, Program, Shape, Site, claim_of, short};
+pub use secure::{secret_variable, secure_container, secure_pod};
 pub use state::{Activity, Product, Waiting};
 
 use crate::domain::Hold;
@@ -28,7 +30,9 @@ use crate::domain::Hold;
 pub fn explain(phase: &Phase, busy: (&str, &str)) -> Hold {
     match phase {
         Phase::Begun => Hold::new("Starting", "the attempt is written down; its Job is made next"),
-        Phase::Active(Activity { waiting: Some(waiting), .. }) => Hold::new(waiting.reason, waiting.message.clone()),
+        Phase::Active(Activity { waiting: Some(waiting), .. }) => {
+            Hold::new(waiting.reason, waiting.message.clone())
+        }
         Phase::Active(Activity { waiting: None, .. }) | Phase::Produced(_) => Hold::new(busy.0, busy.1),
         Phase::Draining => Hold::new("Stopping", "the pod writes a checkpoint and ends"),
         Phase::Held => Hold::new("Suspended", "spec.suspend is true: set it to false to go on"),

@@ -26,7 +26,8 @@ impl Token {
     /// The token an attempt's Secret holds; none if it is not of ours.
     pub fn from_secret(bytes: &[u8]) -> Option<Self> {
         let text = std::str::from_utf8(bytes).ok()?;
-        (text.len() == 2 * BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit())).then(|| Self(text.to_owned()))
+        (text.len() == 2 * BYTES && text.bytes().all(|byte| byte.is_ascii_hexdigit()))
+            .then(|| Self(text.to_owned()))
     }
 
     /// What status keeps: the sha256, 64 hexadecimal digits.

@@ -26,6 +26,10 @@ pub fn kind(plural: &str) -> &'static str {
         "configmaps" => "ConfigMap",
         "pods" => "Pod",
         "jobs" => "Job",
+        "services" => "Service",
+        "networkpolicies" => "NetworkPolicy",
+        "deployments" => "Deployment",
+        "apikeys" => "ApiKey",
         "basemodels" => "BaseModel",
         "contributions" => "Contribution",
         "datasets" => "Dataset",
@@ -61,7 +65,9 @@ pub async fn serve(mut handle: Handle<Request<Body>, Response<Body>>, world: Arc
         let body = body.collect().await.unwrap().to_bytes();
         let body: Value = serde_json::from_slice(&body).unwrap_or(Value::Null);
         let query: Vec<(String, String)> =
-            url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()).into_owned().collect();
+            url::form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes())
+                .into_owned()
+                .collect();
         let answer = answer(&mut world.lock().unwrap(), &parts.method, parts.uri.path(), &query, body);
         match answer {
             Some((code, value)) => {
@@ -115,9 +121,11 @@ fn read(world: &World, path: &str, query: &[(String, String)]) -> (StatusCode, V
     }
     let selector = query.iter().find(|(key, _)| key == "labelSelector").map(|(_, value)| value.as_str());
     let matches = |object: &Value| {
-        selector.unwrap_or_default().split(',').filter_map(|term| term.split_once('=')).all(|(key, value)| {
-            object["metadata"]["labels"][key] == json!(value)
-        })
+        selector
+            .unwrap_or_default()
+            .split(',')
+            .filter_map(|term| term.split_once('='))
+            .all(|(key, value)| object["metadata"]["labels"][key] == json!(value))
     };
     let folder = format!("{path}/");
     let items: Vec<Value> = world
@@ -126,7 +134,8 @@ fn read(world: &World, path: &str, query: &[(String, String)]) -> (StatusCode, V
         .filter(|(key, object)| key.starts_with(&folder) && matches(object))
         .map(|(_, object)| object.clone())
         .collect();
-    let list = json!({ "apiVersion": "v1", "kind": "List", "metadata": { "resourceVersion": "1" }, "items": items });
+    let list =
+        json!({ "apiVersion": "v1", "kind": "List", "metadata": { "resourceVersion": "1" }, "items": items });
     (StatusCode::OK, list)
 }
 
@@ -149,17 +158,26 @@ fn create(world: &mut World, path: &str, mut body: Value) -> (StatusCode, Value)
 
 fn patch(world: &mut World, path: &str, query: &[(String, String)], body: &Value) -> (StatusCode, Value) {
     let key = path.strip_suffix("/status").unwrap_or(path).to_owned();
-    let Some(before) = world.objects.get(&key).cloned() else { return refuse(StatusCode::NOT_FOUND, "NotFound") };
+    let Some(before) = world.objects.get(&key).cloned() else {
+        return if body["kind"].is_null() || path.ends_with("/status") {
+            refuse(StatusCode::NOT_FOUND, "NotFound")
+        } else {
+            create(world, key.rsplit_once('/').map_or("", |(folder, _)| folder), body.clone())
+        };
+    };
     let expected = &body["metadata"]["resourceVersion"];
     if !expected.is_null() && *expected != before["metadata"]["resourceVersion"] {
         return refuse(StatusCode::CONFLICT, "Conflict");
     }
     let mut object = before.clone();
     if path.ends_with("/status") {
-        let manager = query.iter().find(|(key, _)| key == "fieldManager").map_or("", |(_, value)| value.as_str());
+        let manager =
+            query.iter().find(|(key, _)| key == "fieldManager").map_or("", |(_, value)| value.as_str());
         apply_status(world, &key, manager, &mut object, &body["status"]);
-    } else {
+    } else if body["kind"].is_null() {
         object["metadata"]["finalizers"] = body["metadata"]["finalizers"].clone();
+    } else {
+        apply(&mut object, body);
     }
     let verb = if path.ends_with("/status") { "STATUS" } else { "PATCH" };
     let mut words = key.rsplit('/');
@@ -168,6 +186,18 @@ fn patch(world: &mut World, path: &str, query: &[(String, String)], body: &Value
     stamp(world, &mut object, Some(&before));
     world.objects.insert(key, object.clone());
     (StatusCode::OK, object)
+}
+
+/// What is applied comes to hold; the server's own metadata and the status stay.
+fn apply(object: &mut Value, applied: &Value) {
+    for (field, value) in applied.as_object().into_iter().flatten() {
+        if field != "metadata" && field != "status" {
+            object[field] = value.clone();
+        }
+    }
+    for field in ["labels", "annotations", "ownerReferences"] {
+        object["metadata"][field] = applied["metadata"][field].clone();
+    }
 }
 
 /// Fields applied replace those that the same manager applied before; those of others stay.

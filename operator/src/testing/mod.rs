@@ -66,34 +66,41 @@ impl Cluster {
             clock: Arc::new(clock.clone()),
         });
         let cluster = Self { world, storage, clock, pipeline };
-        cluster.put("v1", "secrets", json!({
-            "metadata": { "name": "presidents-storage" },
-            "data": { "AWS_ACCESS_KEY_ID": "aWQ=", "AWS_SECRET_ACCESS_KEY": "a2V5" },
-        }));
+        cluster.put(
+            "v1",
+            "secrets",
+            json!({
+                "metadata": { "name": "presidents-storage" },
+                "data": { "AWS_ACCESS_KEY_ID": "aWQ=", "AWS_SECRET_ACCESS_KEY": "a2V5" },
+            }),
+        );
         let location = cluster.storage.location(HOME);
-        cluster.coop("collectives", json!({
-            "metadata": { "name": HOME },
-            "spec": {
-                "members": [{ "name": "grant" }, { "name": "lincoln" }],
-                "policy": {
-                    "baseModelLicenses": ["Apache-2.0"],
-                    "contributionLicenses": ["CC0-1.0", "PDDL-1.0"],
-                    "requiredGrants": ["GenerativeTraining"],
+        cluster.coop(
+            "collectives",
+            json!({
+                "metadata": { "name": HOME },
+                "spec": {
+                    "members": [{ "name": "grant" }, { "name": "lincoln" }],
+                    "policy": {
+                        "baseModelLicenses": ["Apache-2.0"],
+                        "contributionLicenses": ["CC0-1.0", "PDDL-1.0"],
+                        "requiredGrants": ["GenerativeTraining"],
+                    },
+                    "treasury": {
+                        "currency": "USD", "decimals": 2, "settlementPeriod": "Monthly", "closeAfter": "24h",
+                        "pricePerNodeHour": "0.60",
+                        "split": [{ "name": "works", "basisPoints": 10000, "by": "Contribution" }],
+                    },
                 },
-                "treasury": {
-                    "currency": "USD", "decimals": 2, "settlementPeriod": "Monthly", "closeAfter": "24h",
-                    "pricePerNodeHour": "0.60",
-                    "split": [{ "name": "works", "basisPoints": 10000, "by": "Contribution" }],
+                "status": {
+                    "conditions": [condition("StorageReady", "True")],
+                    "storage": {
+                        "endpoint": location.endpoint, "region": location.region, "bucket": location.bucket,
+                        "prefix": location.prefix, "secretName": "presidents-storage",
+                    },
                 },
-            },
-            "status": {
-                "conditions": [condition("StorageReady", "True")],
-                "storage": {
-                    "endpoint": location.endpoint, "region": location.region, "bucket": location.bucket,
-                    "prefix": location.prefix, "secretName": "presidents-storage",
-                },
-            },
-        }));
+            }),
+        );
         cluster
     }
 
@@ -130,7 +137,12 @@ impl Cluster {
     }
 
     /// Changes an object as `change` says.
-    pub fn edit<K: DeserializeOwned + Serialize>(&self, plural: &str, name: &str, change: impl FnOnce(&mut K)) {
+    pub fn edit<K: DeserializeOwned + Serialize>(
+        &self,
+        plural: &str,
+        name: &str,
+        change: impl FnOnce(&mut K),
+    ) {
         let mut object: K = self.read(plural, name);
         change(&mut object);
         self.coop(plural, serde_json::to_value(object).unwrap());

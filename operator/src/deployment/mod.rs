@@ -1,0 +1,12 @@
+//! `Deployment`: server pods for an adapter, and the route to them.
+
+mod build;
+mod dereference;
+mod reconcile;
+mod status;
+mod validate;
+
+#[cfg(test)]
+mod tests;
+
+pub use reconcile::reconcile;

@@ -1,0 +1,52 @@
+//! The steps, in order.
+
+use std::sync::Arc;
+
+use cooperator_api::deployment::Deployment;
+use kube::Resource as _;
+use kube::runtime::controller::Action;
+
+use super::status::{self, Serving};
+use super::{build, dereference, validate};
+use crate::pipeline::{Error, Pipeline, again};
+use crate::report::Fields;
+
+/// Field manager of this controller.
+const MANAGER: &str = "cooperator-deployment";
+
+/// Brings one Deployment nearer to what its spec asks for. While something it needs is missing, the pods of the last good
+/// state go on serving.
+///
+/// # Errors
+/// [`Error`]: nothing is lost by calling again.
+pub async fn reconcile(deployment: Arc<Deployment>, pipeline: Arc<Pipeline>) -> Result<Action, Error> {
+    if deployment.metadata.deletion_timestamp.is_some() {
+        return Ok(Action::await_change());
+    }
+    let found = dereference::references(&pipeline, &deployment).await?; // client
+    let serving = match validate::validate(&deployment, &found) {
+        Err(hold) => Serving::Held(hold),                         // pure
+        Ok(valid) => apply(&pipeline, &deployment, valid).await?, // client
+    };
+    let findings = status::findings(&serving, found.collective.as_ref()); // pure
+    let status = status::status(&deployment, &serving, found.collective.as_ref()); // pure
+    let reporter = pipeline.reporter(MANAGER, Fields::AllBut(&["usage", "revenue"]));
+    reporter.report(&*deployment, &status, &findings, pipeline.clock.now()).await?; // client
+    Ok(again(None))
+}
+
+async fn apply(
+    pipeline: &Pipeline,
+    deployment: &Deployment,
+    valid: validate::ValidDeployment,
+) -> Result<Serving, Error> {
+    let owner = deployment.controller_owner_ref(&()).unwrap_or_default();
+    let built =
+        build::build(&valid, &owner, &pipeline.site).map_err(|error| Error::Domain(error.to_string()))?;
+    let build::Built { config_map, deployment: pods, service, network_policy } = built;
+    pipeline.keep(MANAGER, network_policy).await?;
+    pipeline.keep(MANAGER, config_map).await?;
+    pipeline.keep(MANAGER, service).await?;
+    let pods = pipeline.keep(MANAGER, pods).await?;
+    Ok(Serving::Applied { valid: Box::new(valid), pods: Box::new(pods) })
+}
