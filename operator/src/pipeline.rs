@@ -81,7 +81,10 @@ impl Pipeline {
     /// [`Error::Read`].
     pub async fn get<K>(&self, namespace: &str, name: &str) -> Result<Option<K>, Error>
     where
-        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
         api.get_opt(name).await.map_err(read(format!("{} `{name}`", K::kind(&()))))
@@ -93,7 +96,10 @@ impl Pipeline {
     /// [`Error::Read`].
     pub async fn list<K>(&self, namespace: &str) -> Result<Vec<K>, Error>
     where
-        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + Clone + DeserializeOwned + std::fmt::Debug,
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug,
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
         let what = format!("every {} of namespace `{namespace}`", K::kind(&()));

@@ -14,7 +14,15 @@ use crate::domain::Finding;
 
 /// Reasons of a condition that is not True and yet nobody's fault: normal events.
 const UNDER_WAY: [&str; 9] = [
-    "Starting", "Importing", "Building", "Training", "Suspended", "Stopping", "Interrupted", "Unpaid", "Queued",
+    "Starting",
+    "Importing",
+    "Building",
+    "Training",
+    "Suspended",
+    "Stopping",
+    "Interrupted",
+    "Unpaid",
+    "Queued",
 ];
 
 /// What went wrong.
@@ -75,9 +83,19 @@ impl Reporter {
     ///
     /// # Errors
     /// [`ReportError`]; calling again with a fresh object is safe.
-    pub async fn report<K, S>(&self, object: &K, status: &S, findings: &[Finding], now: Timestamp) -> Result<bool, ReportError>
+    pub async fn report<K, S>(
+        &self,
+        object: &K,
+        status: &S,
+        findings: &[Finding],
+        now: Timestamp,
+    ) -> Result<bool, ReportError>
     where
-        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope> + Clone + Serialize + DeserializeOwned + std::fmt::Debug,
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+            + Clone
+            + Serialize
+            + DeserializeOwned
+            + std::fmt::Debug,
         S: Serialize,
     {
         let name = object.name_any();
@@ -149,7 +167,8 @@ impl Reporter {
     /// Whether the fields we own are as wanted; an absent list and an empty one are the same.
     fn same(&self, before: &Map<String, Value>, wanted: &Map<String, Value>) -> bool {
         let ours = |map: &Map<String, Value>| -> Map<String, Value> {
-            let full = |value: &Value| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty());
+            let full =
+                |value: &Value| !value.is_null() && value.as_array().is_none_or(|list| !list.is_empty());
             map.iter()
                 .filter(|(field, value)| self.fields.own(field) && full(value))
                 .map(|(field, value)| (field.clone(), value.clone()))
@@ -197,7 +216,9 @@ fn changed<'a>(old: &[Condition], new: &'a [Condition]) -> Vec<&'a Condition> {
     for condition in new {
         let known = old.iter().find(|old| old.type_ == condition.type_);
         let same = known.is_some_and(|old| old.status == condition.status && old.reason == condition.reason);
-        if !same && !told.iter().any(|told| told.reason == condition.reason && told.message == condition.message) {
+        if !same
+            && !told.iter().any(|told| told.reason == condition.reason && told.message == condition.message)
+        {
             told.push(condition);
         }
     }
@@ -226,7 +247,8 @@ mod tests {
         let old = merge(&[], &[Finding::no("Ready", "Unschedulable", "0/1 nodes")], None, at(0));
         let same = merge(&old, &[Finding::no("Ready", "Unschedulable", "0/2 nodes")], None, at(1));
         assert!(changed(&old, &same).is_empty());
-        let findings = [Finding::no("Ready", "NoRecords", "empty"), Finding::no("SourcesRead", "NoRecords", "empty")];
+        let findings =
+            [Finding::no("Ready", "NoRecords", "empty"), Finding::no("SourcesRead", "NoRecords", "empty")];
         assert_eq!(changed(&old, &merge(&old, &findings, None, at(2))).len(), 1);
     }
 }

@@ -49,7 +49,9 @@ pub fn findings(license: &Result<(), Hold>, import: &Import) -> Vec<Finding> {
         ),
     };
     let allowed = match license {
-        Ok(()) => Finding::yes(condition::LICENSE_ALLOWED, "LicenseAllowed", "the Collective's policy allows it"),
+        Ok(()) => {
+            Finding::yes(condition::LICENSE_ALLOWED, "LicenseAllowed", "the Collective's policy allows it")
+        }
         Err(hold) => Finding::held(condition::LICENSE_ALLOWED, hold),
     };
     let ready = match (&allowed, &imported) {
@@ -76,7 +78,9 @@ pub fn status(model: &BaseModel, import: Import) -> BaseModelStatus {
     };
     match import {
         Import::Held(_) | Import::Kept => kept,
-        Import::Running { attempts, .. } => BaseModelStatus { attempts: runs::newest(attempts, ATTEMPTS), ..kept },
+        Import::Running { attempts, .. } => {
+            BaseModelStatus { attempts: runs::newest(attempts, ATTEMPTS), ..kept }
+        }
         Import::Done { attempts, digest, manifest } => BaseModelStatus {
             attempts: runs::newest(attempts, ATTEMPTS),
             digest: Some(digest.to_string()),

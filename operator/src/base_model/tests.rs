@@ -13,13 +13,16 @@ use crate::testing::{Cluster, HOME};
 
 async fn cluster() -> Cluster {
     let cluster = Cluster::new().await;
-    cluster.coop("basemodels", json!({
-        "metadata": { "name": "smollm" },
-        "spec": {
-            "collectiveRef": { "name": HOME }, "license": "Apache-2.0",
-            "source": { "storageUri": "s3://presidents/incoming/model.gguf" },
-        },
-    }));
+    cluster.coop(
+        "basemodels",
+        json!({
+            "metadata": { "name": "smollm" },
+            "spec": {
+                "collectiveRef": { "name": HOME }, "license": "Apache-2.0",
+                "source": { "storageUri": "s3://presidents/incoming/model.gguf" },
+            },
+        }),
+    );
     cluster
 }
 
@@ -37,7 +40,8 @@ async fn imported(cluster: &Cluster) -> Outcome {
 }
 
 fn ready(model: &BaseModel) -> (String, String) {
-    let found = model.status.as_ref().unwrap().conditions.iter().find(|found| found.type_ == "Ready").unwrap();
+    let found =
+        model.status.as_ref().unwrap().conditions.iter().find(|found| found.type_ == "Ready").unwrap();
     (found.status.clone(), found.reason.clone())
 }
 
@@ -106,11 +110,7 @@ async fn a_licence_the_policy_does_not_allow_makes_no_job_and_says_why() {
 #[tokio::test]
 async fn a_model_waits_for_its_collectives_storage() {
     let cluster = cluster().await;
-    cluster.edit(
-        "collectives",
-        HOME,
-        |collective: &mut Collective| collective.status = None,
-    );
+    cluster.edit("collectives", HOME, |collective: &mut Collective| collective.status = None);
     settle!(cluster, BaseModel, "basemodels", "smollm", reconcile);
     assert_eq!(ready(&model(&cluster)), ("False".into(), "StorageNotReady".into()));
 }

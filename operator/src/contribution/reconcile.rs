@@ -40,7 +40,8 @@ pub async fn reconcile(contribution: Arc<Contribution>, pipeline: Arc<Pipeline>)
 fn holders(name: &str, datasets: &[Dataset]) -> Vec<String> {
     let holds = |dataset: &&Dataset| {
         let rows = dataset.status.iter().flat_map(|status| &status.contributions);
-        rows.into_iter().any(|row| row.name == name && row.state == Decision::Accepted && row.records.is_some())
+        rows.into_iter()
+            .any(|row| row.name == name && row.state == Decision::Accepted && row.records.is_some())
     };
     let mut names: Vec<String> = datasets.iter().filter(holds).map(|dataset| dataset.name_any()).collect();
     names.sort_unstable();

@@ -17,9 +17,11 @@ pub fn finding(contribution: &Contribution, collective: Option<&Collective>, dat
     match Terms::of(collective).map(|terms| terms.decide(contribution)) {
         Err(error) => Finding::no(ACCEPTED, "PolicyInvalid", error.to_string()),
         Ok(Decision::Refused { reason, message }) => Finding::no(ACCEPTED, reason.to_string(), message),
-        Ok(Decision::Accepted) if datasets.is_empty() => {
-            Finding::yes(ACCEPTED, "ConsentGiven", "licence and grants pass the policy; no Dataset holds it yet")
-        }
+        Ok(Decision::Accepted) if datasets.is_empty() => Finding::yes(
+            ACCEPTED,
+            "ConsentGiven",
+            "licence and grants pass the policy; no Dataset holds it yet",
+        ),
         Ok(Decision::Accepted) => {
             let message = format!("licence and grants pass the policy; held by {}", datasets.join(", "));
             Finding::yes(ACCEPTED, "ConsentGiven", message)

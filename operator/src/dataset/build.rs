@@ -45,7 +45,8 @@ pub fn due(dataset: &Dataset, valid: &ValidDataset) -> Due {
     if status.building.as_deref() == Some(&inputs) {
         return Due::Build(status.attempts);
     }
-    let obsolete = status.attempts.last().filter(|newest| newest.ended_at.is_none()).map(|newest| newest.job.clone());
+    let obsolete =
+        status.attempts.last().filter(|newest| newest.ended_at.is_none()).map(|newest| newest.job.clone());
     Due::Begin { obsolete }
 }
 

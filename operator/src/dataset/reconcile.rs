@@ -8,9 +8,9 @@ use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
 
 use super::build::{self, Due};
+use super::dereference;
 use super::status::{self, Build};
 use super::validate::{self, Selection, ValidDataset};
-use super::dereference;
 use crate::pipeline::{Error, Pipeline, again, owner, spoiled};
 use crate::report::{Fields, Reporter};
 use crate::runs::{self, Phase, Rules};
@@ -85,12 +85,22 @@ async fn tell_refusals(reporter: &Reporter, dataset: &Dataset, selection: &Selec
     let rows = dataset.status.as_ref().map(|status| status.contributions.as_slice()).unwrap_or_default();
     for refused in &selection.refused {
         let known = rows.iter().any(|row| {
-            row.name == refused.name && row.state == Decision::Refused && row.reason.as_ref() == Some(&refused.reason)
+            row.name == refused.name
+                && row.state == Decision::Refused
+                && row.reason.as_ref() == Some(&refused.reason)
         });
         if !known {
-            let note = format!("Contribution `{}` of `{}` is left out: {}", refused.name, refused.member, refused.message);
+            let note = format!(
+                "Contribution `{}` of `{}` is left out: {}",
+                refused.name, refused.member, refused.message
+            );
             reporter.event(dataset, true, &refused.reason, note).await;
-            tracing::info!(dataset = dataset.name_any(), contribution = refused.name, reason = refused.reason, "refused");
+            tracing::info!(
+                dataset = dataset.name_any(),
+                contribution = refused.name,
+                reason = refused.reason,
+                "refused"
+            );
         }
     }
 }

@@ -77,7 +77,8 @@ fn consent(selection: &Result<Selection, Hold>) -> Finding {
         }
         Ok(Selection { accepted, refused, .. }) if !refused.is_empty() => {
             let names: Vec<&str> = refused.iter().take(8).map(|one| one.name.as_str()).collect();
-            let message = format!("{} accepted, {} refused: {}", accepted.len(), refused.len(), names.join(", "));
+            let message =
+                format!("{} accepted, {} refused: {}", accepted.len(), refused.len(), names.join(", "));
             Finding::yes(condition::CONSENT_GIVEN, "SomeRefused", message)
         }
         Ok(Selection { accepted, .. }) => {

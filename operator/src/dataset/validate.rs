@@ -182,7 +182,8 @@ fn base_model(dataset: &Dataset, model: Option<&BaseModel>) -> Result<Digest, Ho
         let message = format!("BaseModel `{name}` belongs to another Collective: use one of this Collective");
         return Err(Hold::new("BaseModelForeign", message));
     }
-    let waiting = || Hold::new("BaseModelNotReady", format!("BaseModel `{name}` is not ready: see its conditions"));
+    let waiting =
+        || Hold::new("BaseModelNotReady", format!("BaseModel `{name}` is not ready: see its conditions"));
     let status = model.status.as_ref().ok_or_else(waiting)?;
     let imported =
         status.conditions.iter().any(|found| found.type_ == condition::IMPORTED && found.status == "True");

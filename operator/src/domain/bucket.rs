@@ -18,11 +18,15 @@ pub fn bucket(collective: Option<&Collective>, name: &str) -> Result<Bucket, Hol
         return Err(Hold::new("CollectiveNotFound", message));
     };
     let not_ready = || {
-        let message = format!("the storage of Collective `{}` is not ready: see its conditions", collective.name_any());
+        let message =
+            format!("the storage of Collective `{}` is not ready: see its conditions", collective.name_any());
         Hold::new("StorageNotReady", message)
     };
     let status = collective.status.as_ref().ok_or_else(not_ready)?;
-    let answers = status.conditions.iter().any(|found| found.type_ == condition::STORAGE_READY && found.status == "True");
+    let answers = status
+        .conditions
+        .iter()
+        .any(|found| found.type_ == condition::STORAGE_READY && found.status == "True");
     let storage = status.storage.as_ref().filter(|_| answers).ok_or_else(not_ready)?;
     Ok(located(storage))
 }

@@ -31,8 +31,11 @@ impl Terms {
     /// May this Contribution be trained on?
     pub fn decide(&self, contribution: &Contribution) -> Decision {
         let spec = &contribution.spec;
-        let grants: Vec<Grant> =
-            spec.grants.iter().map(|grant| Grant { usage: usage(grant.use_), allowed: grant.allowed }).collect();
+        let grants: Vec<Grant> = spec
+            .grants
+            .iter()
+            .map(|grant| Grant { usage: usage(grant.use_), allowed: grant.allowed })
+            .collect();
         let split_sheet: Vec<Share> = spec
             .split_sheet
             .iter()

@@ -8,6 +8,6 @@ mod text;
 
 pub use bucket::{bucket, located};
 pub use consent::{Terms, split_sheet};
-pub use resources::resources;
 pub use finding::{Finding, Hold};
+pub use resources::resources;
 pub use text::{count, parse_time};

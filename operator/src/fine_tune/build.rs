@@ -11,7 +11,13 @@ use crate::domain::resources;
 use crate::runs::{Owner, Plan, Program, QUEUE_LABEL, Shape};
 
 /// The run of an admitted FineTune. `budget_seconds` ends an attempt before its money is spent.
-pub fn plan(tune: &FineTune, owner: Owner, admitted: &Admitted, budget_seconds: Option<u64>, image: &str) -> Plan {
+pub fn plan(
+    tune: &FineTune,
+    owner: Owner,
+    admitted: &Admitted,
+    budget_seconds: Option<u64>,
+    image: &str,
+) -> Plan {
     let spec = &tune.spec;
     let compute = &spec.compute;
     let most = budget_seconds.and_then(|seconds| i64::try_from(seconds).ok()).unwrap_or(i64::MAX);

@@ -30,7 +30,11 @@ pub async fn remove(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Resu
     if let Some(bucket) = located(world) {
         match contents(pipeline, tune, &bucket).await {
             Err(Error::NoCredentials { name }) => {
-                tracing::warn!(fine_tune = tune.name_any(), secret = name, "no key: adapter and checkpoints stay");
+                tracing::warn!(
+                    fine_tune = tune.name_any(),
+                    secret = name,
+                    "no key: adapter and checkpoints stay"
+                );
             }
             other => other?,
         }
@@ -63,7 +67,8 @@ fn adapter(tune: &FineTune) -> Option<Digest> {
 
 /// Our finalizer alone is set or taken away. It is refused if the object has changed since it was read.
 async fn set_finalizer(pipeline: &Pipeline, tune: &FineTune, wanted: bool) -> Result<(), Error> {
-    let mut names: Vec<&str> = tune.finalizers().iter().map(String::as_str).filter(|name| *name != FINALIZER).collect();
+    let mut names: Vec<&str> =
+        tune.finalizers().iter().map(String::as_str).filter(|name| *name != FINALIZER).collect();
     if wanted {
         names.push(FINALIZER);
     }

@@ -41,7 +41,11 @@ pub async fn world(pipeline: &Pipeline, tune: &FineTune) -> Result<World, Error>
 }
 
 /// The manifest of the dataset version that is to be trained on, verified.
-pub async fn version(pipeline: &Pipeline, tune: &FineTune, admitted: &Admitted) -> Result<DatasetManifest, Error> {
+pub async fn version(
+    pipeline: &Pipeline,
+    tune: &FineTune,
+    admitted: &Admitted,
+) -> Result<DatasetManifest, Error> {
     let store = pipeline.store(&tune.namespace().unwrap_or_default(), &admitted.bucket).await?;
     let digest = &admitted.pins.dataset;
     Ok(store.get_manifest(&layout::dataset(&tune.spec.dataset_ref.name, digest), digest).await?)
@@ -57,7 +61,8 @@ pub async fn result(
     let store = pipeline.store(namespace, bucket).await?;
     let digest = product.digest;
     let manifest = store.get_manifest(&layout::adapter(&digest, "manifest.json"), &digest).await?;
-    let malformed = |cause: String| cooperator_store::Error::Malformed { what: store.uri(&product.key), cause };
+    let malformed =
+        |cause: String| cooperator_store::Error::Malformed { what: store.uri(&product.key), cause };
     let bytes = store.get(&product.key).await?;
     let evaluation: Evaluation =
         serde_json::from_slice(&bytes).map_err(|error| malformed(error.to_string()))?;

@@ -76,7 +76,9 @@ fn base_model(tune: &FineTune, world: &World, collective: &str) -> Result<Digest
         return Err(Hold::new("BaseModelNotFound", message));
     };
     if model.spec.collective_ref.name != collective {
-        let message = format!("BaseModel `{name}` and the Dataset belong to different Collectives: use one of `{collective}`");
+        let message = format!(
+            "BaseModel `{name}` and the Dataset belong to different Collectives: use one of `{collective}`"
+        );
         return Err(Hold::new("CollectiveMismatch", message));
     }
     let status = model.status.clone().unwrap_or_default();
@@ -87,7 +89,9 @@ fn base_model(tune: &FineTune, world: &World, collective: &str) -> Result<Digest
     let ready = found(&status.conditions, condition::READY, "True").is_some();
     let pinned = tune.status.as_ref().and_then(|status| status.base_model_digest.as_deref());
     let digest = pinned.or(status.digest.as_deref()).filter(|_| ready);
-    digest.and_then(|digest| digest.parse().ok()).ok_or_else(|| held("BaseModelNotReady", "not ready, see its conditions"))
+    digest
+        .and_then(|digest| digest.parse().ok())
+        .ok_or_else(|| held("BaseModelNotReady", "not ready, see its conditions"))
 }
 
 fn version(tune: &FineTune, dataset: &Dataset) -> Result<Digest, Hold> {
@@ -127,10 +131,13 @@ pub fn consent(manifest: &DatasetManifest, world: &World) -> Result<(), Hold> {
 }
 
 fn still_given(held: &ContributionCount, terms: &Terms, works: &[Contribution]) -> Result<(), String> {
-    let live = works.iter().find(|work| work.name_any() == held.name && work.metadata.deletion_timestamp.is_none());
+    let live =
+        works.iter().find(|work| work.name_any() == held.name && work.metadata.deletion_timestamp.is_none());
     let Some(work) = live else { return Err("it was deleted".into()) };
     match terms.decide(work) {
-        Decision::Accepted if work.spec.member_ref.name != held.member => Err("another member holds its name now".into()),
+        Decision::Accepted if work.spec.member_ref.name != held.member => {
+            Err("another member holds its name now".into())
+        }
         Decision::Accepted => Ok(()),
         Decision::Refused { message, .. } => Err(message),
     }
@@ -165,7 +172,8 @@ pub fn money(tune: &FineTune, collective: &Collective) -> Result<Option<u64>, Ho
     });
     let mut seconds = None;
     for (most, field, spent) in own.into_iter().chain(all) {
-        let most: Amount = most.parse().map_err(|error| Hold::new("PriceInvalid", format!("{field}: {error}")))?;
+        let most: Amount =
+            most.parse().map_err(|error| Hold::new("PriceInvalid", format!("{field}: {error}")))?;
         let left = cost::seconds_left(most, spent, price);
         if left == Some(0) {
             let message = format!("{spent} {} are spent, {field} is {most}: raise it", treasury.currency);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cooperator_api::common::Attempt;
+use cooperator_api::collective::Collective;
 use cooperator_api::fine_tune::{FineTune, FineTuneStatus};
 use cooperator_api::names::FINALIZER;
 use cooperator_core::money::PricePerHour;
@@ -55,7 +56,7 @@ async fn train(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Result<Tr
         return Ok(Training::GivenUp(failure));
     }
     let admitted = match under_way(world, &before) {
-        Some(admitted) => Ok((admitted, None)),
+        Some(admitted) => Ok((admitted, world.collective.as_ref().and_then(|home| seconds_left(tune, home)))),
         None => admit(pipeline, tune, world).await?,
     };
     let (admitted, seconds) = match admitted {
@@ -87,12 +88,19 @@ async fn admit(
     }; // pure
     let manifest = match dereference::version(pipeline, tune, &admitted).await {
         Ok(manifest) => manifest,
-        Err(Error::Store(error)) if spoiled(&error) => return Ok(Err(Hold::new("DatasetUnreadable", error.to_string()))),
+        Err(Error::Store(error)) if spoiled(&error) => {
+            return Ok(Err(Hold::new("DatasetUnreadable", error.to_string())));
+        }
         Err(error) => return Err(error),
     }; // client
     let Some(collective) = &world.collective else { return Ok(Err(Hold::new("CollectiveNotFound", ""))) };
     let seconds = gates::consent(&manifest, world).and_then(|()| gates::money(tune, collective)); // pure
     Ok(seconds.map(|seconds| (admitted, seconds)))
+}
+
+/// What an attempt that was written down may take; a budget that has been spent since leaves it a second.
+fn seconds_left(tune: &FineTune, collective: &Collective) -> Option<u64> {
+    gates::money(tune, collective).unwrap_or(Some(1))
 }
 
 /// What an attempt that has not ended trains on.
@@ -143,10 +151,15 @@ async fn run(
     Ok(Training::Running(Box::new(Running { pins, attempts, phase, cost, trained })))
 }
 
-fn cost_of(tune: &FineTune, world: &World, attempts: &[Attempt]) -> Result<cooperator_api::common::Money, Error> {
+fn cost_of(
+    tune: &FineTune,
+    world: &World,
+    attempts: &[Attempt],
+) -> Result<cooperator_api::common::Money, Error> {
     let treasury = world.collective.as_ref().map(|collective| &collective.spec.treasury);
     let price = treasury.map_or("0", |treasury| &treasury.price_per_node_hour);
-    let price: PricePerHour = price.parse().map_err(|error| Error::Domain(format!("pricePerNodeHour: {error}")))?;
+    let price: PricePerHour =
+        price.parse().map_err(|error| Error::Domain(format!("pricePerNodeHour: {error}")))?;
     let currency = treasury.map_or("", |treasury| &treasury.currency);
     Ok(cost::with_ended(tune, attempts, price, currency))
 }

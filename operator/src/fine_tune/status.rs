@@ -59,7 +59,9 @@ pub fn status(tune: &FineTune, training: Training) -> FineTuneStatus {
     let running = match training {
         Training::Running(running) => running,
         // A changed spec has its say only once an attempt may follow it.
-        Training::Held(_) => return FineTuneStatus { observed_generation: before.observed_generation, ..kept },
+        Training::Held(_) => {
+            return FineTuneStatus { observed_generation: before.observed_generation, ..kept };
+        }
         Training::GivenUp(_) | Training::Done => return kept,
     };
     let Running { pins, attempts, phase: _, cost, trained } = *running;
@@ -97,7 +99,9 @@ pub fn findings(tune: &FineTune, after: &FineTuneStatus, training: &Training) ->
     let hold = match training {
         Training::Held(hold) => hold.clone(),
         Training::GivenUp(failure) => Hold::new(failure.kind.to_string(), failure.message.clone()),
-        Training::Running(running) => runs::explain(&running.phase, ("Training", "the adapter is being trained")),
+        Training::Running(running) => {
+            runs::explain(&running.phase, ("Training", "the adapter is being trained"))
+        }
         Training::Done => Hold::new("Training", "the adapter is being trained"),
     };
     let gave_up = match training {
@@ -120,8 +124,10 @@ pub fn findings(tune: &FineTune, after: &FineTuneStatus, training: &Training) ->
 
 fn finished(adapter: &AdapterStatus, after: &FineTuneStatus) -> Vec<Finding> {
     let gates = after.evaluation.iter().flat_map(|evaluation| &evaluation.gates);
-    let failing: Vec<String> =
-        gates.filter(|gate| !gate.passed).map(|gate| format!("{:?} is {}", gate.metric, gate.value)).collect();
+    let failing: Vec<String> = gates
+        .filter(|gate| !gate.passed)
+        .map(|gate| format!("{:?} is {}", gate.metric, gate.value))
+        .collect();
     let ready = if failing.is_empty() {
         Finding::yes(condition::READY, "Trained", format!("adapter {} may be served", adapter.digest))
     } else {

@@ -166,7 +166,9 @@ pub async fn stopping(client: &Client, plan: &Plan, attempts: &[Attempt]) -> Res
 }
 
 async fn observe(client: &Client, plan: &Plan, attempts: &[Attempt]) -> Result<State, Error> {
-    let Some(open) = attempts.last().filter(|newest| newest.ended_at.is_none()) else { return Ok(State::Missing) };
+    let Some(open) = attempts.last().filter(|newest| newest.ended_at.is_none()) else {
+        return Ok(State::Missing);
+    };
     let jobs: Api<Job> = Api::namespaced(client.clone(), &plan.owner.namespace);
     let job = jobs.get_opt(&open.job).await.map_err(failed("get", "Job", &open.job))?;
     let Some(job) = job else { return Ok(State::Missing) };

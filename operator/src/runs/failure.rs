@@ -42,7 +42,9 @@ impl FailureKind {
     /// Whether, and at whose expense, it is tried again.
     pub fn retry(self) -> Retry {
         match self {
-            Self::Run(FailureReason::Interrupted) | Self::Evicted | Self::NodeLost | Self::Suspended => Retry::Free,
+            Self::Run(FailureReason::Interrupted) | Self::Evicted | Self::NodeLost | Self::Suspended => {
+                Retry::Free
+            }
             Self::Run(FailureReason::SourceNotFound | FailureReason::SourceForbidden) => Retry::Slow,
             Self::Run(reason) if reason.retriable() => Retry::Counted,
             Self::Crashed | Self::ResultUnreadable => Retry::Counted,

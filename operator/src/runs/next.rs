@@ -84,7 +84,10 @@ fn under_way(state: &State, suspend: bool) -> Step {
         State::Missing if suspend => Step::End(Ending {
             at: None,
             node: None,
-            result: Err(Failure::new(FailureKind::Suspended, "stopped by spec.suspend: it goes on from its checkpoint")),
+            result: Err(Failure::new(
+                FailureKind::Suspended,
+                "stopped by spec.suspend: it goes on from its checkpoint",
+            )),
         }),
         State::Missing => Step::Launch,
         State::Stopping => Step::Drain,

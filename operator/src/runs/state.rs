@@ -137,9 +137,11 @@ fn why(job_reason: &str, pod: Option<&Pod>) -> Failure {
 }
 
 fn disruption(status: &PodStatus) -> Option<Failure> {
-    let target = status.conditions.iter().flatten().find(|condition| {
-        condition.type_ == "DisruptionTarget" && condition.status == "True"
-    });
+    let target = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "DisruptionTarget" && condition.status == "True");
     if status.reason.as_deref() == Some("NodeLost")
         || target.and_then(|target| target.reason.as_deref()) == Some("DeletionByPodGC")
     {
@@ -181,9 +183,11 @@ fn waiting(pod: &Pod) -> Option<Waiting> {
             _ => Waiting { reason: "Starting", message: "the container is being made".into() },
         });
     }
-    let unschedulable = status.conditions.iter().flatten().find(|condition| {
-        condition.type_ == "PodScheduled" && condition.status == "False"
-    });
+    let unschedulable = status
+        .conditions
+        .iter()
+        .flatten()
+        .find(|condition| condition.type_ == "PodScheduled" && condition.status == "False");
     if let Some(condition) = unschedulable {
         let message = line(condition.message.as_deref().unwrap_or("no node fits the pod"));
         return Some(Waiting { reason: "Unschedulable", message });

@@ -22,7 +22,12 @@ pub fn name(collective: &str, period: &str) -> String {
 }
 
 /// The Settlement that says what `statement` says. It has no owner: it outlives its Collective.
-pub fn settlement(namespace: &str, statement: &Statement, digest: &Digest, storage_uri: String) -> Settlement {
+pub fn settlement(
+    namespace: &str,
+    statement: &Statement,
+    digest: &Digest,
+    storage_uri: String,
+) -> Settlement {
     let spec = spec(statement, digest, storage_uri);
     let labels = BTreeMap::from([
         (names::LABEL_MANAGED_BY.to_owned(), names::MANAGED_BY.to_owned()),

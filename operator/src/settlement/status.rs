@@ -41,7 +41,10 @@ fn verified(settlement: &Settlement, found: &Found) -> Finding {
     let namespace = settlement.metadata.namespace.clone().unwrap_or_default();
     let said = build::settlement(&namespace, statement, &digest, spec.statement.storage_uri.clone());
     if said.spec != *spec {
-        return no("StatementMismatch", "the statement in storage says something else than this object".into());
+        return no(
+            "StatementMismatch",
+            "the statement in storage says something else than this object".into(),
+        );
     }
     match adds_up(statement) {
         Ok(true) => Finding::yes(

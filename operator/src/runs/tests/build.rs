@@ -18,7 +18,10 @@ fn a_run_file_is_read_back_and_holds_no_secret() {
     let map = build::config_map(&plan(), 2, &file).unwrap();
     let text = &map.data.unwrap()["run.json"];
     assert_eq!(serde_json::from_str::<RunFile>(text).unwrap(), file);
-    assert_eq!(file.progress_url.unwrap(), "http://operator:8080/v1/namespaces/presidents/basemodels/smollm/runs/uid-1/progress");
+    assert_eq!(
+        file.progress_url.unwrap(),
+        "http://operator:8080/v1/namespaces/presidents/basemodels/smollm/runs/uid-1/progress"
+    );
     assert!(!text.contains("token"));
 }
 

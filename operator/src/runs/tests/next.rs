@@ -25,10 +25,14 @@ fn an_attempt_that_is_written_down_and_has_no_job_is_launched_also_after_a_crash
 #[test]
 fn a_failure_that_counts_is_followed_by_another_attempt_after_a_pause_that_doubles() {
     let one = [failed(1, "Crashed")];
-    assert!(matches!(next(&one, &State::Missing, RULES, at(9)), Step::Pause { at: until, .. } if until == at(10)));
+    assert!(
+        matches!(next(&one, &State::Missing, RULES, at(9)), Step::Pause { at: until, .. } if until == at(10))
+    );
     assert_eq!(next(&one, &State::Missing, RULES, at(10)), Step::Begin { number: 2 });
     let two = [failed(1, "Crashed"), failed(2, "Crashed")];
-    assert!(matches!(next(&two, &State::Missing, RULES, at(10)), Step::Pause { at: until, .. } if until == at(20)));
+    assert!(
+        matches!(next(&two, &State::Missing, RULES, at(10)), Step::Pause { at: until, .. } if until == at(20))
+    );
 }
 
 #[test]

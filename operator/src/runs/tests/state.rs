@@ -8,7 +8,8 @@ use crate::runs::failure::FailureKind;
 use crate::runs::state::{State, state};
 
 fn job(conditions: Value) -> Job {
-    serde_json::from_value(json!({ "metadata": { "name": "run-1" }, "status": { "conditions": conditions } })).unwrap()
+    serde_json::from_value(json!({ "metadata": { "name": "run-1" }, "status": { "conditions": conditions } }))
+        .unwrap()
 }
 
 fn complete() -> Job {
@@ -21,8 +22,10 @@ fn gone_wrong(reason: &str) -> Job {
 
 fn pod(status: Value) -> Pod {
     let metadata = json!({ "name": "run-1-x", "creationTimestamp": "2026-11-24T12:00:00Z" });
-    serde_json::from_value(json!({ "metadata": metadata, "spec": { "nodeName": "node0", "containers": [] }, "status": status }))
-        .unwrap()
+    serde_json::from_value(
+        json!({ "metadata": metadata, "spec": { "nodeName": "node0", "containers": [] }, "status": status }),
+    )
+    .unwrap()
 }
 
 fn terminated(reason: &str, code: i32, message: Option<&Outcome>) -> Pod {
@@ -53,7 +56,9 @@ fn held(reason: &str) -> Value {
 #[test]
 fn a_job_that_is_complete_gives_the_product_its_pod_names() {
     let outcome = Outcome::Succeeded { digest: Digest::of(b"x"), key: "k".into() };
-    let State::Ended(ending) = state(Some(&complete()), &[terminated("Completed", 0, Some(&outcome))]) else { panic!() };
+    let State::Ended(ending) = state(Some(&complete()), &[terminated("Completed", 0, Some(&outcome))]) else {
+        panic!()
+    };
     assert_eq!(ending.result.unwrap().digest, Digest::of(b"x"));
     assert_eq!(ending.node.as_deref(), Some("node0"));
     assert_eq!(ending.at.unwrap().to_string(), "2026-11-24T12:00:09Z");
@@ -77,7 +82,10 @@ fn each_fault_of_the_cluster_has_its_own_reason() {
     let lost = gone_wrong("BackoffLimitExceeded");
     assert_eq!(failure(&lost, &[terminated("OOMKilled", 137, None)]), FailureKind::OutOfMemory);
     assert_eq!(failure(&lost, &[terminated("Error", 101, None)]), FailureKind::Crashed);
-    assert_eq!(failure(&lost, &[pod(json!({ "reason": "Evicted", "message": "disk" }))]), FailureKind::Evicted);
+    assert_eq!(
+        failure(&lost, &[pod(json!({ "reason": "Evicted", "message": "disk" }))]),
+        FailureKind::Evicted
+    );
     let condition = |reason: &str| json!({ "conditions": [{ "type": "DisruptionTarget", "status": "True", "reason": reason }] });
     assert_eq!(failure(&lost, &[pod(condition("PreemptionByScheduler"))]), FailureKind::Evicted);
     assert_eq!(failure(&lost, &[pod(condition("DeletionByPodGC"))]), FailureKind::NodeLost);
@@ -103,7 +111,9 @@ fn what_a_pod_waits_for_is_named() {
 
 #[test]
 fn a_message_of_the_cluster_stays_one_line() {
-    let State::Active(activity) = state(Some(&job(json!([]))), &[pod(held("ErrImagePull"))]) else { panic!() };
+    let State::Active(activity) = state(Some(&job(json!([]))), &[pod(held("ErrImagePull"))]) else {
+        panic!()
+    };
     assert_eq!(activity.waiting.unwrap().message, "no such image");
 }
 
@@ -120,6 +130,8 @@ fn the_newest_of_several_pods_speaks() {
     let outcome = Outcome::Succeeded { digest: Digest::of(b"x"), key: "k".into() };
     let mut newest = terminated("Completed", 0, Some(&outcome));
     newest.metadata.creation_timestamp = serde_json::from_value(json!("2026-11-24T12:05:00Z")).unwrap();
-    let State::Ended(ending) = state(Some(&complete()), &[newest, terminated("Error", 1, None)]) else { panic!() };
+    let State::Ended(ending) = state(Some(&complete()), &[newest, terminated("Error", 1, None)]) else {
+        panic!()
+    };
     assert!(ending.result.is_ok());
 }

@@ -67,7 +67,9 @@ pub fn refused(collective: &Collective, now: Timestamp) -> Option<String> {
     let text = collective.annotations().get(ANNOTATION_SETTLE_THROUGH)?;
     match parse_time(text) {
         Some(through) if through <= now => None,
-        Some(_) => Some(format!("annotation {ANNOTATION_SETTLE_THROUGH}: {text} is not past yet; it is looked at again")),
+        Some(_) => Some(format!(
+            "annotation {ANNOTATION_SETTLE_THROUGH}: {text} is not past yet; it is looked at again"
+        )),
         None => Some(format!(
             "annotation {ANNOTATION_SETTLE_THROUGH} must be an RFC 3339 time such as 2026-11-24T12:00:00Z"
         )),

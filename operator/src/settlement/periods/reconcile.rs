@@ -45,7 +45,8 @@ pub async fn reconcile(collective: Arc<Collective>, pipeline: Arc<Pipeline>) -> 
             settle(&pipeline, &collective, &period, &plan).await? // client
         }
     };
-    let last = newest.or_else(|| collective.status.as_ref().and_then(|status| status.last_settlement.clone()));
+    let last =
+        newest.or_else(|| collective.status.as_ref().and_then(|status| status.last_settlement.clone()));
     let status = CollectiveStatus {
         settling,
         last_settlement: last,
@@ -93,7 +94,10 @@ async fn settle(
         Phase::Paused { failure, .. } => Some(failure.message.clone()),
         Phase::GivenUp(failure) => {
             let job = attempts.last().map_or("", |newest| &newest.job);
-            Some(format!("{}: {}; once that is mended, delete Job `{job}` to try again", failure.kind, failure.message))
+            Some(format!(
+                "{}: {}; once that is mended, delete Job `{job}` to try again",
+                failure.kind, failure.message
+            ))
         }
         Phase::Active(runs::Activity { waiting: Some(waiting), .. }) => Some(waiting.message.clone()),
         _ => None,
@@ -138,7 +142,10 @@ async fn publish(
         Err(kube::Error::Api(status)) if status.code == 409 => {
             let there = api.get(&name).await.map_err(failed)?;
             if there.spec != wanted.spec {
-                let what = format!("Settlement `{name}` exists and says something else than the statement {}", product.digest);
+                let what = format!(
+                    "Settlement `{name}` exists and says something else than the statement {}",
+                    product.digest
+                );
                 return Err(Error::Domain(what));
             }
         }
