@@ -3,6 +3,7 @@
 
 mod calls;
 mod harness;
+mod model;
 mod money;
 mod requests;
 mod streams;

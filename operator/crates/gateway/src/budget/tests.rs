@@ -36,7 +36,7 @@ impl LeaseStore for OneKey {
         let count = self.writes.fetch_add(1, Ordering::Relaxed);
         tokio::task::yield_now().await;
         let mut state = self.state.lock().unwrap();
-        if state.1.to_string() != version || (self.conflicts && count % 3 == 0) {
+        if state.1.to_string() != version || (self.conflicts && count.is_multiple_of(3)) {
             return Ok(Written::Conflict);
         }
         *state = (next.clone(), state.1 + 1);

@@ -97,7 +97,7 @@ async fn a_caller_that_leaves_pays_the_prompt_and_what_it_was_sent_and_the_serve
     let mut body = world.stream(hello()).await;
     let mut got = 0;
     while got < 5 {
-        got += text(&String::from_utf8(piece(&mut body).await.unwrap().to_vec()).unwrap()).len() as u64 / 5;
+        got += text(std::str::from_utf8(&piece(&mut body).await.unwrap()).unwrap()).len() as u64 / 5;
     }
     drop(body);
     let rows = world.rows_when(1).await;
