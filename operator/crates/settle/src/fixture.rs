@@ -21,12 +21,15 @@ use jiff::Timestamp;
 
 use crate::objects::Objects;
 
+/// The key of an object that goes when it is asked for, and the objects that come in its place.
+pub type Swap = (String, Vec<(String, Bytes)>);
+
 /// A bucket in memory.
 #[derive(Default)]
 pub struct Bucket {
     objects: Mutex<BTreeMap<String, Bytes>>,
     /// Moves an object aside when it is first asked for, as a compaction does, and puts others in its place.
-    pub swap: Mutex<Option<(String, Vec<(String, Bytes)>)>>,
+    pub swap: Mutex<Option<Swap>>,
 }
 
 impl Bucket {

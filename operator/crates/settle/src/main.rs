@@ -7,7 +7,8 @@ use clap::Parser;
 use cooperator_contract::outcome::Outcome;
 use cooperator_contract::run;
 use cooperator_settle::run::{execute, failed, read_run_file};
-use tracing_subscriber::EnvFilter;
+use cooperator_telemetry::{Options, init, set_parent};
+use tracing::Instrument as _;
 
 /// Settles one period: reads the usage log, writes the statement, says how it ended in the termination log.
 #[derive(Parser)]
@@ -21,10 +22,15 @@ struct Args {
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().json().with_env_filter(filter).with_writer(std::io::stderr).init();
+    let _telemetry = init("cooperator-settle", Options::default())?;
     let (outcome, path) = match read_run_file(&args.run_file) {
-        Ok(file) => (execute(&file).await, file.outcome_path),
+        Ok(file) => {
+            let span = tracing::info_span!("settle", settlement = file.run.name, attempt = file.run.attempt);
+            if let Some(traceparent) = &file.traceparent {
+                set_parent(&span, traceparent);
+            }
+            (execute(&file).instrument(span).await, file.outcome_path)
+        }
         Err(error) => (failed(&error), run::OUTCOME_PATH.to_owned()),
     };
     std::fs::write(&path, outcome.to_termination_message())?;

@@ -205,12 +205,17 @@ impl Counting<'_> {
             if row.sequence <= link.chain.through() {
                 continue;
             }
-            link.chain.append(&row)?;
-            self.done |= row.time >= self.period.end;
-            if !self.done {
+            if !self.done && row.time >= self.period.end {
+                self.done = true;
                 self.chain = link.chain.clone();
+            }
+            link.chain.append(&row)?;
+            if !self.done {
                 self.tally.add(row, self.period)?;
             }
+        }
+        if !self.done {
+            self.chain = link.chain.clone();
         }
         Ok(())
     }

@@ -140,7 +140,7 @@ impl Chain {
         let mut hasher = Hasher::new();
         hasher.update(self.head.as_bytes());
         hasher.update(&bytes);
-        *self = Self { through: sequence, head: hasher.finish(), time: Some(row.time), ..self.clone() };
+        (self.through, self.head, self.time) = (sequence, hasher.finish(), Some(row.time));
         Ok(())
     }
 }

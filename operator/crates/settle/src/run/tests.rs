@@ -18,7 +18,7 @@ async fn settled(bucket: &Bucket, task: &SettleTask) -> (Digest, Statement) {
 
 async fn refused(bucket: &Bucket, task: &SettleTask) -> (FailureReason, String) {
     let error = settle(bucket, task).await.unwrap_err();
-    assert_eq!(bucket.keys("settlements/2026-11"), [String::new(); 0], "nothing may be written");
+    assert!(bucket.keys("settlements/2026-11").is_empty(), "nothing may be written");
     assert!(!error.to_string().contains('\n'));
     (error.reason(), error.to_string())
 }
