@@ -1,0 +1,43 @@
+//! A later attempt fences out an earlier one: who has been overtaken writes nothing more.
+
+use cooperator_contract::layout;
+use cooperator_contract::outcome::FailureReason;
+
+use crate::failure::Failure;
+use crate::run::Context;
+
+/// A checkpoint's place, read from its key.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub step: u64,
+    pub attempt: u32,
+    pub key: String,
+}
+
+/// Every checkpoint of this FineTune by step, then attempt; foreign keys are left out.
+pub(super) async fn places(context: &Context) -> Result<Vec<Place>, Failure> {
+    let prefix = layout::checkpoints(&context.run.uid);
+    let objects = context.store.list(&prefix).await?;
+    let mut places: Vec<Place> =
+        objects.into_iter().filter_map(|object| parse(&prefix, object.key)).collect();
+    places.sort();
+    Ok(places)
+}
+
+fn parse(prefix: &str, key: String) -> Option<Place> {
+    let (attempt, step) = key.strip_prefix(prefix)?.strip_suffix(".json")?.split_once('/')?;
+    Some(Place { step: step.parse().ok()?, attempt: attempt.parse().ok()?, key })
+}
+
+/// Refuses to go on when a later attempt has written.
+pub(super) async fn check(context: &Context) -> Result<(), Failure> {
+    let own = context.run.attempt;
+    let newest = places(context).await?.into_iter().map(|place| place.attempt).max().unwrap_or(0);
+    if newest <= own {
+        return Ok(());
+    }
+    let message = format!(
+        "attempt {own} was overtaken: attempt {newest} has written checkpoints, so this one publishes nothing"
+    );
+    Err(Failure::new(FailureReason::Fenced, message))
+}

@@ -1,0 +1,103 @@
+//! Training an adapter: inputs by digest, steps with checkpoints, evaluation on what was held out, and the adapter
+//! with its card and provenance, the manifest last.
+//!
+//! The same base model, dataset, parameters and seed give the same adapter, byte for byte, interrupted or not.
+
+mod card;
+mod checkpoint;
+mod curve;
+mod evaluate;
+mod fence;
+mod inputs;
+mod learn;
+mod picture;
+mod policy;
+mod provenance;
+mod publish;
+mod sequences;
+mod settings;
+
+use std::time::Instant;
+
+use cooperator_contract::layout;
+use cooperator_contract::outcome::{FailureReason, Outcome};
+use cooperator_contract::run::TrainTask;
+use cooperator_models::lora::LoraAdapter;
+use cooperator_models::train::TrainModel;
+
+use crate::failure::Failure;
+use crate::run::Context;
+use checkpoint::Saved;
+use inputs::Inputs;
+use learn::{End, Learner};
+use sequences::Sequences;
+use settings::Settings;
+
+/// Trains, evaluates and publishes.
+///
+/// # Errors
+/// [`Failure`]: interrupted (a checkpoint is written), fenced, loss not finite, inputs that do not verify.
+pub async fn train(context: &Context, task: &TrainTask) -> Result<Outcome, Failure> {
+    let started = Instant::now();
+    let settings = Settings::parse(task)?;
+    context.reporter.phase("downloading", 0);
+    fence::check(context).await?;
+    let inputs = context.unless_stopped(inputs::load(context, task)).await?;
+    let Inputs { config, weights, tokenizer, tokens, model: base, dataset, train, held_out } = inputs;
+    settings.check(&config)?;
+
+    let resumed = context.unless_stopped(checkpoint::newest(context, &settings, &config)).await?;
+    let Saved { adapter, optimizer, state } = match resumed {
+        Some(saved) => saved,
+        None => Saved::fresh(
+            &settings,
+            LoraAdapter::init(settings.lora.clone(), &config, settings.seed).map_err(Failure::invalid)?,
+        ),
+    };
+    let end_of_text = config.eos_token_ids.first().copied();
+    let mut sequences = Sequences::pack(&train, &tokens, end_of_text, &settings)?;
+    drop(train);
+    let mut model = TrainModel::new(&config, &weights, adapter).map_err(unsupported)?;
+    drop(weights);
+
+    let mut learner = Learner {
+        context,
+        settings: &settings,
+        sequences: &mut sequences,
+        model: &mut model,
+        optimizer,
+        state,
+    };
+    let end = learner.run().await?;
+    let state = learner.state;
+    if let End::Interrupted = end {
+        let message = format!(
+            "stopped by SIGTERM at step {} of {}; the next attempt goes on from there",
+            state.step, settings.steps
+        );
+        return Err(Failure::new(FailureReason::Interrupted, message));
+    }
+
+    context.reporter.phase("evaluating", 92);
+    let held_out = evaluate::HeldOut::new(&held_out, &tokens, task.evaluation_tokens, &settings)?;
+    let measured = evaluate::measure(context, &mut model, &held_out, &tokenizer, task, &config).await?;
+    fence::check(context).await?;
+    context.reporter.phase("publishing", 98);
+    let adapter = model.into_adapter();
+    let work = publish::Work {
+        task,
+        base: &base,
+        dataset: &dataset,
+        adapter: &adapter,
+        curve: &state.curve,
+        measured,
+        started,
+    };
+    let digest = publish::publish(context, work).await?;
+    Ok(Outcome::Succeeded { digest, key: layout::adapter(&digest, publish::EVALUATION) })
+}
+
+/// The base model or the dataset does not do what it is asked to.
+fn unsupported(error: impl ToString) -> Failure {
+    Failure::new(FailureReason::UnsupportedModel, error)
+}
