@@ -1,14 +1,20 @@
-//! The operator.
+//! The operator: reconciles the kinds of `cooperator.dev`, and takes the progress of runs.
 
 mod api_key;
+mod args;
 mod base_model;
+mod collective;
+mod context;
 mod contribution;
 mod dataset;
 mod deployment;
 mod domain;
 mod fine_tune;
-mod objects;
+mod garage;
+mod operate;
 mod pipeline;
+mod pods;
+mod progress;
 mod report;
 mod runs;
 mod settlement;
@@ -16,4 +22,12 @@ mod settlement;
 mod testing;
 mod watch;
 
-fn main() {}
+use clap::Parser as _;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let args = args::Args::parse();
+    let _telemetry =
+        cooperator_telemetry::init("cooperator-operator", cooperator_telemetry::Options::default())?;
+    operate::operate(args).await
+}

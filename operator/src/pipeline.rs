@@ -55,6 +55,9 @@ pub enum Error {
         /// Name of the Secret.
         name: String,
     },
+    /// An object of ours could not be brought to what is wanted.
+    #[error(transparent)]
+    Apply(#[from] cooperator_kit::ApplyError),
     /// A run could not be moved on.
     #[error(transparent)]
     Run(#[from] runs::Error),

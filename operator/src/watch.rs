@@ -1,10 +1,6 @@
 //! The controllers of the main job: what each watches, and which of its objects a change concerns.
 
-use std::collections::HashMap;
-use std::fmt::Debug;
-use std::hash::Hash;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::Arc;
 
 use cooperator_api::api_key::ApiKey;
 use cooperator_api::base_model::BaseModel;
@@ -15,148 +11,149 @@ use cooperator_api::deployment::Deployment;
 use cooperator_api::fine_tune::FineTune;
 use cooperator_api::names;
 use cooperator_api::settlement::Settlement;
-use cooperator_core::backoff::Backoff;
+use cooperator_kit::{Runner, watch_config};
+use futures::FutureExt as _;
 use futures::future::BoxFuture;
-use futures::{FutureExt as _, StreamExt as _};
 use k8s_openapi::api::apps::v1;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
-use kube::runtime::controller::{Action, Config, Controller};
+use kube::runtime::controller::{Action, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
 use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
-use tracing::Instrument as _;
 
-use crate::pipeline::{Error, Pipeline};
-use crate::{api_key, base_model, contribution, dataset, deployment, fine_tune, settlement};
+use crate::context::Context;
+use crate::pipeline::Pipeline;
+use crate::{api_key, base_model, collective, contribution, dataset, deployment, fine_tune, settlement};
 
-/// The pause after failures of one object in a row.
-const RETRY: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(300));
-
-/// A controller: its name, and what runs until it is dropped.
-pub type Running = (&'static str, BoxFuture<'static, ()>);
-
-/// The one list. Each works on at most `concurrency` objects at once.
-pub fn controllers(pipeline: &Arc<Pipeline>, concurrency: u16) -> Vec<Running> {
+/// The one list. Each runs until `runner` is stopped.
+pub fn controllers(context: &Arc<Context>, runner: &Runner) -> Vec<BoxFuture<'static, ()>> {
+    let pipeline = &context.pipeline;
     vec![
-        ("apikey", api_keys(pipeline, concurrency)),
-        ("basemodel", base_models(pipeline, concurrency)),
-        ("contribution", contributions(pipeline, concurrency)),
-        ("dataset", datasets(pipeline, concurrency)),
-        ("deployment", deployments(pipeline, concurrency)),
-        ("finetune", fine_tunes(pipeline, concurrency)),
-        ("settlement", settlements(pipeline, concurrency)),
-        ("periods", periods(pipeline, concurrency)),
+        api_keys(pipeline, runner),
+        base_models(pipeline, runner),
+        collectives(context, runner),
+        contributions(pipeline, runner),
+        datasets(pipeline, runner),
+        deployments(pipeline, runner),
+        fine_tunes(pipeline, runner),
+        settlements(pipeline, runner),
+        periods(pipeline, runner),
     ]
 }
 
-fn api_keys(pipeline: &Arc<Pipeline>, concurrency: u16) -> BoxFuture<'static, ()> {
-    let controller = Controller::new(all::<ApiKey>(pipeline), watcher::Config::default());
-    drive("apikey", controller, pipeline, concurrency, api_key::reconcile)
+fn collectives(context: &Arc<Context>, runner: &Runner) -> BoxFuture<'static, ()> {
+    let pipeline = &context.pipeline;
+    let controller = Controller::new(all::<Collective>(pipeline), watch_config())
+        .owns(all::<v1::Deployment>(pipeline), ours("collective"));
+    drive("collective", controller, runner, collective::reconcile, context)
 }
 
-fn base_models(pipeline: &Arc<Pipeline>, concurrency: u16) -> BoxFuture<'static, ()> {
-    let controller = Controller::new(all::<BaseModel>(pipeline), watcher::Config::default());
+fn api_keys(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, ()> {
+    let controller = Controller::new(all::<ApiKey>(pipeline), watch_config());
+    drive("apikey", controller, runner, api_key::reconcile, pipeline)
+}
+
+fn base_models(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, ()> {
+    let controller = Controller::new(all::<BaseModel>(pipeline), watch_config());
     let store = controller.store();
     let controller = controller
         .owns(all::<Job>(pipeline), ours("basemodel"))
         .watches(all::<Pod>(pipeline), ours("basemodel"), of_run)
-        .watches(all::<Collective>(pipeline), watcher::Config::default(), move |collective| {
+        .watches(all::<Collective>(pipeline), watch_config(), move |collective| {
             select(&store, &collective, |model, name| model.spec.collective_ref.name == name)
         });
-    drive("basemodel", controller, pipeline, concurrency, base_model::reconcile)
+    drive("basemodel", controller, runner, base_model::reconcile, pipeline)
 }
 
-fn contributions(pipeline: &Arc<Pipeline>, concurrency: u16) -> BoxFuture<'static, ()> {
-    let controller = Controller::new(all::<Contribution>(pipeline), watcher::Config::default());
+fn contributions(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, ()> {
+    let controller = Controller::new(all::<Contribution>(pipeline), watch_config());
     let store = controller.store();
     let controller = controller
-        .watches(all::<Collective>(pipeline), watcher::Config::default(), move |collective| {
+        .watches(all::<Collective>(pipeline), watch_config(), move |collective| {
             select(&store, &collective, |work, name| work.spec.collective_ref.name == name)
         })
-        .watches(all::<Dataset>(pipeline), watcher::Config::default(), |dataset| {
+        .watches(all::<Dataset>(pipeline), watch_config(), |dataset| {
             let namespace = dataset.namespace().unwrap_or_default();
             let rows = dataset.status.unwrap_or_default().contributions;
             rows.into_iter().map(move |row| ObjectRef::new(&row.name).within(&namespace))
         });
-    drive("contribution", controller, pipeline, concurrency, contribution::reconcile)
+    drive("contribution", controller, runner, contribution::reconcile, pipeline)
 }
 
-fn datasets(pipeline: &Arc<Pipeline>, concurrency: u16) -> BoxFuture<'static, ()> {
-    let controller = Controller::new(all::<Dataset>(pipeline), watcher::Config::default());
+fn datasets(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, ()> {
+    let controller = Controller::new(all::<Dataset>(pipeline), watch_config());
     let (by_collective, by_model, by_work) = (controller.store(), controller.store(), controller.store());
     let controller = controller
         .owns(all::<Job>(pipeline), ours("dataset"))
         .watches(all::<Pod>(pipeline), ours("dataset"), of_run)
-        .watches(all::<Collective>(pipeline), watcher::Config::default(), move |collective| {
+        .watches(all::<Collective>(pipeline), watch_config(), move |collective| {
             select(&by_collective, &collective, |dataset, name| dataset.spec.collective_ref.name == name)
         })
-        .watches(all::<BaseModel>(pipeline), watcher::Config::default(), move |model| {
+        .watches(all::<BaseModel>(pipeline), watch_config(), move |model| {
             select(&by_model, &model, |dataset, name| dataset.spec.base_model_ref.name == name)
         })
-        .watches(all::<Contribution>(pipeline), watcher::Config::default(), move |work| {
+        .watches(all::<Contribution>(pipeline), watch_config(), move |work| {
             let home = work.spec.collective_ref.name.clone();
             select(&by_work, &work, |dataset, _| dataset.spec.collective_ref.name == home)
         });
-    drive("dataset", controller, pipeline, concurrency, dataset::reconcile)
+    drive("dataset", controller, runner, dataset::reconcile, pipeline)
 }
 
-fn deployments(pipeline: &Arc<Pipeline>, concurrency: u16) -> BoxFuture<'static, ()> {
-    let controller = Controller::new(all::<Deployment>(pipeline), watcher::Config::default());
+fn deployments(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, ()> {
+    let controller = Controller::new(all::<Deployment>(pipeline), watch_config());
     let (by_tune, by_collective) = (controller.store(), controller.store());
     let controller = controller
         .owns(all::<v1::Deployment>(pipeline), ours("deployment"))
-        .watches(all::<FineTune>(pipeline), watcher::Config::default(), move |tune| {
+        .watches(all::<FineTune>(pipeline), watch_config(), move |tune| {
             select(&by_tune, &tune, |deployment, name| deployment.spec.fine_tune_ref.name == name)
         })
-        .watches(all::<Collective>(pipeline), watcher::Config::default(), move |collective| {
+        .watches(all::<Collective>(pipeline), watch_config(), move |collective| {
             select(&by_collective, &collective, |_, _| true)
         });
-    drive("deployment", controller, pipeline, concurrency, deployment::reconcile)
+    drive("deployment", controller, runner, deployment::reconcile, pipeline)
 }
 
-fn fine_tunes(pipeline: &Arc<Pipeline>, concurrency: u16) -> BoxFuture<'static, ()> {
-    let controller = Controller::new(all::<FineTune>(pipeline), watcher::Config::default());
+fn fine_tunes(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, ()> {
+    let controller = Controller::new(all::<FineTune>(pipeline), watch_config());
     let (by_dataset, by_model) = (controller.store(), controller.store());
     let (by_collective, by_work) = (controller.store(), controller.store());
     let controller = controller
         .owns(all::<Job>(pipeline), ours("finetune"))
         .watches(all::<Pod>(pipeline), ours("finetune"), of_run)
-        .watches(all::<Dataset>(pipeline), watcher::Config::default(), move |dataset| {
+        .watches(all::<Dataset>(pipeline), watch_config(), move |dataset| {
             select(&by_dataset, &dataset, |tune, name| tune.spec.dataset_ref.name == name)
         })
-        .watches(all::<BaseModel>(pipeline), watcher::Config::default(), move |model| {
+        .watches(all::<BaseModel>(pipeline), watch_config(), move |model| {
             select(&by_model, &model, |tune, name| tune.spec.base_model_ref.name == name)
         })
-        .watches(all::<Collective>(pipeline), watcher::Config::default(), move |collective| {
+        .watches(all::<Collective>(pipeline), watch_config(), move |collective| {
             select(&by_collective, &collective, |tune, _| waits(tune))
         })
-        .watches(all::<Contribution>(pipeline), watcher::Config::default(), move |work| {
+        .watches(all::<Contribution>(pipeline), watch_config(), move |work| {
             select(&by_work, &work, |tune, _| waits(tune))
         });
-    drive("finetune", controller, pipeline, concurrency, fine_tune::reconcile)
+    drive("finetune", controller, runner, fine_tune::reconcile, pipeline)
 }
 
-fn settlements(pipeline: &Arc<Pipeline>, concurrency: u16) -> BoxFuture<'static, ()> {
-    let controller = Controller::new(all::<Settlement>(pipeline), watcher::Config::default());
-    drive("settlement", controller, pipeline, concurrency, settlement::reconcile)
+fn settlements(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, ()> {
+    let controller = Controller::new(all::<Settlement>(pipeline), watch_config());
+    drive("settlement", controller, runner, settlement::reconcile, pipeline)
 }
 
-fn periods(pipeline: &Arc<Pipeline>, concurrency: u16) -> BoxFuture<'static, ()> {
-    let controller = Controller::new(all::<Collective>(pipeline), watcher::Config::default());
+fn periods(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, ()> {
+    let controller = Controller::new(all::<Collective>(pipeline), watch_config());
     let by_tune = controller.store();
     let controller = controller
         .owns(all::<Job>(pipeline), ours("collective"))
         .watches(all::<Pod>(pipeline), ours("collective"), of_run)
-        .watches(all::<Settlement>(pipeline), watcher::Config::default(), |settlement| {
+        .watches(all::<Settlement>(pipeline), watch_config(), |settlement| {
             let namespace = settlement.namespace().unwrap_or_default();
             Some(ObjectRef::new(&settlement.spec.collective_ref.name).within(&namespace))
         })
-        .watches(all::<FineTune>(pipeline), watcher::Config::default(), move |tune| {
-            select(&by_tune, &tune, |_, _| true)
-        });
-    drive("periods", controller, pipeline, concurrency, settlement::periods::reconcile)
+        .watches(all::<FineTune>(pipeline), watch_config(), move |tune| select(&by_tune, &tune, |_, _| true));
+    drive("periods", controller, runner, settlement::periods::reconcile, pipeline)
 }
 
 /// Whether a FineTune may be waiting for a gate.
@@ -171,7 +168,7 @@ fn all<K: Resource<DynamicType = ()>>(pipeline: &Pipeline) -> Api<K> {
 /// What was made for runs of one kind.
 fn ours(kind: &str) -> watcher::Config {
     let labels = format!("{}={},{}={kind}", names::LABEL_MANAGED_BY, names::MANAGED_BY, names::LABEL_KIND);
-    watcher::Config::default().labels(&labels)
+    watch_config().labels(&labels)
 }
 
 /// The object a run's pod was made for.
@@ -196,81 +193,21 @@ where
     here.filter(|object| concerns(object, &name)).map(|object| ObjectRef::from_obj(&*object)).collect()
 }
 
-/// Runs a controller: bounded, one backoff an object, one span a reconcile.
-fn drive<K, F, Fut>(
+/// A controller on the kit's runner.
+fn drive<K, C, E, F, Fut>(
     name: &'static str,
     controller: Controller<K>,
-    pipeline: &Arc<Pipeline>,
-    concurrency: u16,
+    runner: &Runner,
     reconcile: F,
+    context: &Arc<C>,
 ) -> BoxFuture<'static, ()>
 where
-    K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug + Send + Sync + 'static,
-    F: Fn(Arc<K>, Arc<Pipeline>) -> Fut + Copy + Send + Sync + 'static,
-    Fut: Future<Output = Result<Action, Error>> + Send + 'static,
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
+    C: Send + Sync + 'static,
+    E: std::error::Error + Send + 'static,
+    F: Fn(Arc<K>, Arc<C>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Action, E>> + Send + 'static,
 {
-    let failures = Arc::new(Failures::default());
-    let forgiven = failures.clone();
-    let run = move |object: Arc<K>, pipeline: Arc<Pipeline>| {
-        let reference = ObjectRef::from_obj(&*object);
-        let namespace = object.namespace().unwrap_or_default();
-        let span = tracing::info_span!("reconcile", controller = name, namespace, name = object.name_any());
-        let forgiven = forgiven.clone();
-        async move {
-            let done = reconcile(object, pipeline).await?;
-            forgiven.forget(&reference);
-            Ok(done)
-        }
-        .instrument(span)
-    };
-    let policy = move |object: Arc<K>, error: &Error, _: Arc<Pipeline>| {
-        let delay = failures.next(ObjectRef::from_obj(&*object));
-        tracing::warn!(controller = name, object = object.name_any(), %error, ?delay, "a reconcile failed");
-        Action::requeue(delay)
-    };
-    controller
-        .with_config(Config::default().concurrency(concurrency))
-        .run(run, policy, pipeline.clone())
-        .for_each(move |result| async move {
-            if let Err(error) = result {
-                tracing::debug!(controller = name, %error, "an object is looked at again");
-            }
-        })
-        .boxed()
-}
-
-/// Failures in a row, by object.
-struct Failures<K>(Mutex<HashMap<K, u32>>);
-
-impl<K> Default for Failures<K> {
-    fn default() -> Self {
-        Self(Mutex::new(HashMap::new()))
-    }
-}
-
-impl<K: Eq + Hash> Failures<K> {
-    fn next(&self, key: K) -> Duration {
-        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(key).or_default();
-        *count = count.saturating_add(1);
-        RETRY.delay(*count)
-    }
-
-    fn forget(&self, key: &K) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(key);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn failures_of_one_object_slow_only_that_object_until_it_succeeds() {
-        let failures = Failures::default();
-        assert_eq!([failures.next("a"), failures.next("a")].map(|delay| delay.as_secs()), [1, 2]);
-        assert_eq!(failures.next("b").as_secs(), 1);
-        failures.forget(&"a");
-        assert_eq!(failures.next("a").as_secs(), 1);
-    }
+    let (runner, context) = (runner.clone(), context.clone());
+    async move { runner.run(name, controller, reconcile, context).await }.boxed()
 }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cooperator_api::deployment::Deployment;
+use cooperator_kit::apply as bring;
 use kube::Resource as _;
 use kube::runtime::controller::Action;
 
@@ -44,9 +45,9 @@ async fn apply(
     let built =
         build::build(&valid, &owner, &pipeline.site).map_err(|error| Error::Domain(error.to_string()))?;
     let build::Built { config_map, deployment: pods, service, network_policy } = built;
-    pipeline.keep(MANAGER, network_policy).await?;
-    pipeline.keep(MANAGER, config_map).await?;
-    pipeline.keep(MANAGER, service).await?;
-    let pods = pipeline.keep(MANAGER, pods).await?;
+    bring(&pipeline.client, MANAGER, network_policy).await?;
+    bring(&pipeline.client, MANAGER, config_map).await?;
+    bring(&pipeline.client, MANAGER, service).await?;
+    let pods = bring(&pipeline.client, MANAGER, pods).await?;
     Ok(Serving::Applied { valid: Box::new(valid), pods: Box::new(pods) })
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use cooperator_api::common::Attempt;
 use cooperator_api::collective::Collective;
+use cooperator_api::common::Attempt;
 use cooperator_api::fine_tune::{FineTune, FineTuneStatus};
 use cooperator_api::names::FINALIZER;
 use cooperator_core::money::PricePerHour;

@@ -18,11 +18,11 @@ mod tests;
 
 pub use advance::{Error, Phase, advance, spoil, stop, stopping};
 pub use build::QUEUE_LABEL;
-pub use failure::{Failure, FailureKind};
+pub use failure::Failure;
 pub use next::{Rules, given_up, newest};
 pub use plan::{Bucket, Owner, Plan, Program, Shape, Site, claim_of, short};
 pub use secure::{secret_variable, secure_container, secure_pod};
-pub use state::{Activity, Product, Waiting};
+pub use state::{Activity, Product};
 
 use crate::domain::Hold;
 

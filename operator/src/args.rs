@@ -1,0 +1,56 @@
+//! Flags of the binary; what the chart sets.
+
+use std::net::SocketAddr;
+
+use clap::Parser;
+
+/// The Cooperator operator.
+#[derive(Clone, Parser)]
+#[command(name = "cooperator-operator", version)]
+pub struct Args {
+    /// Objects of one kind worked on at once.
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub concurrency: u16,
+    /// Image with `cooperator-gateway` and `cooperator-settle`.
+    #[arg(long)]
+    pub operator_image: String,
+    /// Image with `cooperator-trainer` and `cooperator-server`.
+    #[arg(long)]
+    pub trainer_image: String,
+    /// When nodes pull images: Always, IfNotPresent or Never.
+    #[arg(long, default_value = "IfNotPresent")]
+    pub image_pull_policy: String,
+    /// Base URL at which runs reach `--listen`. Default: runs report nowhere.
+    #[arg(long)]
+    pub progress_url: Option<String>,
+    /// S3 endpoint of the default store. Default: every Collective must bring its own.
+    #[arg(long, requires = "store_admin_url")]
+    pub store_endpoint: Option<String>,
+    /// Garage admin API of the default store.
+    #[arg(long, requires = "store_admin_token")]
+    pub store_admin_url: Option<String>,
+    /// Token of the Garage admin API. Give it by the environment: arguments can be read by others.
+    #[arg(long, env = "STORE_ADMIN_TOKEN", hide_env_values = true)]
+    pub store_admin_token: Option<String>,
+    /// Region of the default store.
+    #[arg(long, default_value = "garage")]
+    pub store_region: String,
+    /// Where runs report.
+    #[arg(long, default_value = "0.0.0.0:8080")]
+    pub listen: SocketAddr,
+    /// Where the cluster asks for health and metrics.
+    #[arg(long, default_value = "0.0.0.0:9090")]
+    pub metrics_listen: SocketAddr,
+    /// Name of this pod: its identity in the election.
+    #[arg(long, env = "POD_NAME")]
+    pub pod_name: String,
+    /// Namespace of this pod, and of the Lease.
+    #[arg(long, env = "POD_NAMESPACE")]
+    pub pod_namespace: String,
+    /// ServiceAccount of this pod: whom a namespace lets in.
+    #[arg(long, env = "SERVICE_ACCOUNT", default_value = "cooperator-operator")]
+    pub service_account: String,
+    /// OTLP endpoint that pods of ours export their spans to.
+    #[arg(long, env = "OTEL_EXPORTER_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
+}

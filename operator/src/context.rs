@@ -1,0 +1,62 @@
+//! What the reconciler of Collective is given: it alone makes buckets.
+
+use std::sync::Arc;
+
+use cooperator_kit::ApplyError;
+
+use crate::garage::{Garage, GarageError};
+use crate::pipeline::{self, Pipeline};
+use crate::report::ReportError;
+
+/// Handed to every reconcile.
+pub struct Context {
+    /// Client, recorder, clock and settings.
+    pub pipeline: Arc<Pipeline>,
+    /// When nodes pull images.
+    pub pull_policy: String,
+    /// The store of a Collective that brings none.
+    pub default_store: Option<DefaultStore>,
+    /// ServiceAccount of the operator, `namespace/name`: whom a namespace must grant its rights.
+    pub service_account: String,
+}
+
+/// The store the operator was installed with.
+pub struct DefaultStore {
+    /// S3 endpoint, as pods reach it.
+    pub endpoint: String,
+    /// Region to sign for.
+    pub region: String,
+    /// Makes buckets and keys.
+    pub admin: Garage,
+}
+
+/// Why a reconcile did not come to its end. It is tried again, ever more seldom.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// Something could not be read.
+    #[error(transparent)]
+    Pipeline(#[from] pipeline::Error),
+    /// Something could not be applied.
+    #[error(transparent)]
+    Apply(#[from] ApplyError),
+    /// Status could not be written.
+    #[error(transparent)]
+    Report(#[from] ReportError),
+    /// The default store's admin API failed.
+    #[error(transparent)]
+    Garage(#[from] GarageError),
+}
+
+impl Error {
+    /// Whether the API server refused for want of rights in the object's namespace.
+    pub fn is_forbidden(&self) -> bool {
+        let forbidden = |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.code == 403);
+        match self {
+            Self::Pipeline(pipeline::Error::Read { source, .. } | pipeline::Error::Write { source, .. }) => {
+                forbidden(source)
+            }
+            Self::Apply(error) => error.is_forbidden(),
+            _ => false,
+        }
+    }
+}

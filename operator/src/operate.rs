@@ -1,0 +1,115 @@
+//! The process: it answers from the start, and its controllers run while it leads.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, ensure};
+use cooperator_core::time::SystemClock;
+use cooperator_kit::health;
+use cooperator_kit::leader::{self, Election, Ended, Timing};
+use cooperator_kit::{Health, Runner};
+use cooperator_telemetry::metrics::Metrics;
+use kube::runtime::events::{Recorder, Reporter};
+use kube::{Client, Config};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use crate::args::Args;
+use crate::context::{Context, DefaultStore};
+use crate::garage::Garage;
+use crate::pipeline::Pipeline;
+use crate::runs::Site;
+use crate::{progress, watch};
+
+/// Name of the Lease.
+const LEASE: &str = "cooperator-operator";
+/// Longest that reconciles under way may take after SIGTERM.
+const DRAIN: Duration = Duration::from_secs(8);
+
+/// Runs until SIGTERM.
+///
+/// # Errors
+/// When the cluster cannot be reached, a port is taken, or leadership was lost: the process is then started anew.
+pub async fn operate(args: Args) -> Result<()> {
+    cooperator_telemetry::install_crypto();
+    let stop = CancellationToken::new();
+    stop_on_signal(stop.clone())?;
+    let config =
+        Config::infer().await.context("no cluster: neither a ServiceAccount nor a kubeconfig was found")?;
+    let lease = leader::client(config.clone())?;
+    let client = Client::try_from(config)?;
+    let (health, metrics) = (Health::new(), Metrics::new());
+    let runner = Runner::new(args.concurrency, health.clone(), &metrics);
+    let context = Arc::new(context(&args, client.clone())?);
+
+    let answers = serve(args.metrics_listen, health::router(health.clone(), metrics), stop.clone()).await?;
+    let progress = progress::router(client, Arc::new(SystemClock));
+    let progress = serve(args.listen, progress, stop.clone()).await?;
+    health.set_ready();
+
+    let election = Election::new(lease, &args.pod_namespace, LEASE, &args.pod_name, Timing::default());
+    let work = |lost: CancellationToken| {
+        let runner = runner.until(lost);
+        async move { drop(futures::future::join_all(watch::controllers(&context, &runner)).await) }
+    };
+    let ended = election.lead(stop.clone(), work).await;
+    stop.cancel();
+    let _ = tokio::time::timeout(DRAIN, async { tokio::join!(answers, progress) }).await;
+    ensure!(ended == Ended::Stopped, "this replica lost the Lease {LEASE}; it starts anew");
+    Ok(())
+}
+
+fn context(args: &Args, client: Client) -> Result<Context> {
+    let reporter = Reporter { controller: "cooperator".into(), instance: Some(args.pod_name.clone()) };
+    let pipeline = Pipeline {
+        recorder: Recorder::new(client.clone(), reporter),
+        client,
+        site: Site {
+            trainer_image: args.trainer_image.clone(),
+            operator_image: args.operator_image.clone(),
+            progress_url: args.progress_url.clone(),
+            otlp_endpoint: args.otlp_endpoint.clone(),
+        },
+        clock: Arc::new(SystemClock),
+    };
+    let default_store = match (&args.store_endpoint, &args.store_admin_url, &args.store_admin_token) {
+        (Some(endpoint), Some(url), Some(token)) => Some(DefaultStore {
+            endpoint: endpoint.clone(),
+            region: args.store_region.clone(),
+            admin: Garage::new(url, token)?,
+        }),
+        _ => None,
+    };
+    Ok(Context {
+        pipeline: Arc::new(pipeline),
+        pull_policy: args.image_pull_policy.clone(),
+        default_store,
+        service_account: format!("{}/{}", args.pod_namespace, args.service_account),
+    })
+}
+
+async fn serve(
+    address: std::net::SocketAddr,
+    router: axum::Router,
+    stop: CancellationToken,
+) -> Result<tokio::task::JoinHandle<std::io::Result<()>>> {
+    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
+    Ok(tokio::spawn(async move {
+        axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
+    }))
+}
+
+fn stop_on_signal(stop: CancellationToken) -> Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("told to stop");
+        stop.cancel();
+    });
+    Ok(())
+}
