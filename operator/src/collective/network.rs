@@ -1,4 +1,5 @@
-//! Pure: the network around the pods of a Collective. Nothing in or out but for what is named here.
+//! Pure: the network around the pods of a Collective. Nothing in or out but for what is named here, and by the
+//! Deployments for their servers.
 
 use std::collections::BTreeMap;
 
@@ -24,32 +25,17 @@ const OTLP_PORT: i32 = 4318;
 /// kube-apiserver: a policy cannot name it, and its Service and its host use different ports.
 const API_PORTS: [i32; 2] = [443, 6443];
 
-/// Deny by default; then what gateway, servers and runs need.
+/// Deny by default; then what gateway and runs need.
 pub fn policies(part: &Part, storage: &StorageStatus) -> Vec<NetworkPolicy> {
     let common = [storage_port(&storage.endpoint), OTLP_PORT];
     let outside = |ports: &[i32]| vec![dns(), egress(None, &[&common, ports].concat())];
     let servers =
         NetworkPolicyPeer { pod_selector: Some(selector(&pods(part, "server"))), ..Default::default() };
-    let gateways =
-        NetworkPolicyPeer { pod_selector: Some(selector(&pods(part, "gateway"))), ..Default::default() };
     let mut gateway_out = outside(&API_PORTS);
     gateway_out.push(egress(Some(servers), &[SERVER_PORT]));
     vec![
         policy(part, "default-deny", &of_collective(part), vec![], vec![]),
-        policy(
-            part,
-            "gateway",
-            &pods(part, "gateway"),
-            vec![ingress(None, &[PORT, ADMIN_PORT])],
-            gateway_out,
-        ),
-        policy(
-            part,
-            "server",
-            &pods(part, "server"),
-            vec![ingress(Some(gateways), &[SERVER_PORT])],
-            outside(&[]),
-        ),
+        policy(part, "gateway", &pods(part, "gateway"), vec![ingress(&[PORT, ADMIN_PORT])], gateway_out),
         // Sources are on the web: https://, hf://.
         policy(part, "run", &pods(part, "run"), vec![], outside(&[PROGRESS_PORT, 443])),
     ]
@@ -118,6 +104,7 @@ fn egress(to: Option<NetworkPolicyPeer>, numbers: &[i32]) -> NetworkPolicyEgress
     NetworkPolicyEgressRule { ports: Some(ports(numbers)), to: to.map(|peer| vec![peer]) }
 }
 
-fn ingress(from: Option<NetworkPolicyPeer>, numbers: &[i32]) -> NetworkPolicyIngressRule {
-    NetworkPolicyIngressRule { ports: Some(ports(numbers)), from: from.map(|peer| vec![peer]) }
+/// From anywhere: callers need not be in this cluster.
+fn ingress(numbers: &[i32]) -> NetworkPolicyIngressRule {
+    NetworkPolicyIngressRule { ports: Some(ports(numbers)), from: None }
 }
