@@ -32,7 +32,7 @@ const PROGRAMS: [&str; 8] = [
     "kube-proxy",
     "coredns",
 ];
-/// Persistent volumes that lie ready, each a folder of the node.
+/// Persistent volumes that lie ready, each a folder of the node; their size is what they say, not what they hold.
 const VOLUMES: usize = 8;
 /// The storage class they have; it is the default one.
 pub const STORAGE_CLASS: &str = "local";
@@ -287,7 +287,7 @@ fn storage(dir: &Path) -> Result<String, Error> {
             "apiVersion": "v1", "kind": "PersistentVolume",
             "metadata": {"name": format!("local-{number}")},
             "spec": {
-                "capacity": {"storage": "20Gi"}, "accessModes": ["ReadWriteOnce"], "volumeMode": "Filesystem",
+                "capacity": {"storage": "100Gi"}, "accessModes": ["ReadWriteOnce"], "volumeMode": "Filesystem",
                 "storageClassName": STORAGE_CLASS, "persistentVolumeReclaimPolicy": "Retain",
                 "local": {"path": path},
                 "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": [

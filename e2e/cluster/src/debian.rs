@@ -7,7 +7,8 @@ use crate::paths;
 use crate::progress::Progress;
 
 /// A package and a file it brings: the file tells whether it is installed, whoever installed it.
-const PACKAGES: [(&str, &str); 14] = [
+const PACKAGES: [(&str, &str); 15] = [
+    ("binutils", "/usr/bin/strip"),
     ("buildah", "/usr/bin/buildah"),
     ("conntrack", "/usr/sbin/conntrack"),
     ("containerd", "/usr/bin/containerd"),

@@ -1,6 +1,8 @@
 //! `cargo xtask`: what a developer runs.
 
+mod cluster;
 mod codegen;
+mod image;
 mod test;
 
 use anyhow::Result;
@@ -22,15 +24,25 @@ enum Command {
         #[arg(long)]
         check: bool,
     },
+    /// Start or remove the local cluster
+    #[command(subcommand)]
+    Cluster(cluster::Action),
+    /// Remove everything that was started here: the local cluster with all in it
+    Down,
+    /// Build our images for the local cluster, or push them to a registry
+    Image(image::Options),
     /// Run all that has to hold: formatting, clippy, every test, generated files, the chart
     Test,
 }
 
 fn main() -> Result<()> {
-    let root = paths::workspace();
+    let (root, progress) = (paths::workspace(), Progress::new());
     match Args::parse().command {
         Command::Codegen { check: true } => codegen::check(&root),
         Command::Codegen { check: false } => codegen::write(&root),
-        Command::Test => test::test(&root, &Progress::new()),
+        Command::Cluster(action) => cluster::cluster(action, &progress),
+        Command::Down => cluster::down(&progress),
+        Command::Image(options) => image::image(&options, &progress),
+        Command::Test => test::test(&root, &progress),
     }
 }
