@@ -10,6 +10,10 @@ use super::gates::Admitted;
 use crate::domain::resources;
 use crate::runs::{Owner, Plan, Program, QUEUE_LABEL, Shape};
 
+/// A finished Job stays at least as long as another replica needs to take over and read how it ended: one that goes
+/// sooner would look like one that was never made.
+const LEAST_TTL_SECONDS: i32 = 300;
+
 /// The run of an admitted FineTune. `budget_seconds` ends an attempt before its money is spent.
 pub fn plan(
     tune: &FineTune,
@@ -35,7 +39,7 @@ pub fn plan(
             tolerations: compute.tolerations.clone(),
         },
         deadline_seconds: spec.active_deadline_seconds.min(most).max(1),
-        ttl_seconds: spec.ttl_seconds_after_finished,
+        ttl_seconds: spec.ttl_seconds_after_finished.max(LEAST_TTL_SECONDS),
         queue: tune.labels().get(QUEUE_LABEL).cloned(),
         owner,
     }

@@ -346,3 +346,12 @@ async fn a_fine_tune_under_deletion_whose_collective_is_gone_is_let_go() {
     let tune: FineTune = cluster.read("finetunes", "addresses-v1");
     assert!(tune.metadata.finalizers.unwrap_or_default().is_empty());
 }
+
+#[tokio::test]
+async fn a_finished_job_stays_until_its_end_was_read_even_where_the_spec_would_drop_it_at_once() {
+    let cluster = cluster().await;
+    edit(&cluster, |tune| tune.spec.ttl_seconds_after_finished = 0);
+    settled(&cluster).await;
+    let job: k8s_openapi::api::batch::v1::Job = cluster.find("batch/v1", "jobs", "addresses-v1-1").unwrap();
+    assert_eq!(job.spec.unwrap().ttl_seconds_after_finished, Some(300));
+}
