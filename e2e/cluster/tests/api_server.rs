@@ -1,5 +1,5 @@
 //! The API server that tests of the API run against.
-
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(missing_docs)]
 
 use cooperator_cluster::command::output;

@@ -1,6 +1,6 @@
 //! The cluster: pods run, find each other by name, and nothing of it is left afterwards. Needs root and
 //! minutes: `cargo test -p cooperator-cluster -- --ignored`.
-
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(missing_docs)]
 
 use std::path::Path;

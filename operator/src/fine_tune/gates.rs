@@ -154,14 +154,14 @@ pub fn money(tune: &FineTune, collective: &Collective) -> Result<Option<u64>, Ho
         text.parse::<PricePerHour>().map_err(|error| Hold::new("PriceInvalid", error.to_string()))
     };
     let price = parse(&treasury.price_per_node_hour)?;
-    if let Some(most) = &tune.spec.compute.max_price_per_hour {
-        if price > parse(most)? {
-            let message = format!(
-                "an hour costs {price} {}, more than spec.compute.maxPricePerHour {most}: raise it",
-                treasury.currency
-            );
-            return Err(Hold::new("PriceTooHigh", message));
-        }
+    if let Some(most) = &tune.spec.compute.max_price_per_hour
+        && price > parse(most)?
+    {
+        let message = format!(
+            "an hour costs {price} {}, more than spec.compute.maxPricePerHour {most}: raise it",
+            treasury.currency
+        );
+        return Err(Hold::new("PriceTooHigh", message));
     }
     let spent = cost::so_far(tune);
     let own = tune.spec.compute.budget.as_deref().map(|most| (most, "spec.compute.budget", spent));

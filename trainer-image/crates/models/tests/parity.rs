@@ -1,4 +1,5 @@
 //! What transformers and PEFT computed (`e2e/parity/make_fixtures.py`) against what this crate computes.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 
 use std::fs;
 use std::path::{Path, PathBuf};

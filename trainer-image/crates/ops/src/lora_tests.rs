@@ -40,7 +40,7 @@ impl Case {
     fn mask(&self) -> Vec<f64> {
         let mut mask = vec![1.0; ROWS * INPUTS];
         if let Some(dropout) = &self.dropout {
-            dropout.apply(&vec![1.0; ROWS * INPUTS], INPUTS, &mut mask).unwrap();
+            dropout.apply(&[1.0; ROWS * INPUTS], INPUTS, &mut mask).unwrap();
         }
         wide(&mask)
     }

@@ -188,7 +188,7 @@ mod tests {
     #[test]
     fn a_strided_destination_leaves_its_neighbours_alone() {
         let (a, b) = (values(6, 3), values(8, 4));
-        let mut out = vec![1.0; 3 * 10];
+        let mut out = [1.0; 3 * 10];
         let dst = MatMut::strided(&mut out[2..], 3, 4, 10).unwrap();
         // b is stored 4 x 2 and read transposed
         add_product(dst, 1.0, Mat::new(&a, 3, 2).unwrap(), Mat::new(&b, 4, 2).unwrap().t(), Threads::Caller)

@@ -66,7 +66,7 @@ pub(crate) struct HeadAt {
 }
 
 /// Cuts a buffer into consecutive pieces of the given sizes, which tasks may then write at once.
-pub(crate) fn pieces<'a>(mut data: &'a mut [f32], sizes: impl Iterator<Item = usize>) -> Vec<&'a mut [f32]> {
+pub(crate) fn pieces(mut data: &mut [f32], sizes: impl Iterator<Item = usize>) -> Vec<&mut [f32]> {
     let mut out = Vec::with_capacity(sizes.size_hint().0);
     for size in sizes {
         let (piece, rest) = data.split_at_mut(size.min(data.len()));

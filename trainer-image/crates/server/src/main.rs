@@ -1,5 +1,7 @@
 //! `cooperator-server`: reads a run file, serves its model, drains on SIGTERM. A model that cannot be served ends
 //! the process with an outcome that says why.
+// The error is made once a process, on its way out.
+#![allow(clippy::result_large_err)]
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;

@@ -1,4 +1,5 @@
 //! The server as a client meets it.
+#![allow(clippy::unwrap_used, clippy::expect_used)]
 #![allow(missing_docs)]
 
 mod common;
