@@ -35,9 +35,11 @@ pub async fn operate(args: Args) -> Result<()> {
     cooperator_telemetry::install_crypto();
     let stop = CancellationToken::new();
     stop_on_signal(stop.clone())?;
-    let config =
+    let mut config =
         Config::infer().await.context("no cluster: neither a ServiceAccount nor a kubeconfig was found")?;
     let lease = leader::client(config.clone())?;
+    // Longer than a watch is asked for (50 s): a connection that died in silence is noticed within the minute.
+    config.read_timeout = Some(Duration::from_secs(60));
     let client = Client::try_from(config)?;
     let (health, metrics) = (Health::new(), Metrics::new());
     let runner = Runner::new(args.concurrency, health.clone(), &metrics);

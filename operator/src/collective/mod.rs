@@ -6,5 +6,7 @@ mod network;
 mod reconcile;
 mod status;
 mod storage;
+#[cfg(test)]
+mod tests;
 
 pub use reconcile::reconcile;
