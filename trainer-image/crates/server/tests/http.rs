@@ -182,7 +182,7 @@ async fn bad_requests_are_refused_in_openais_shape() {
     let response = server.send(CHAT, "{not json").await;
     assert_eq!(response.status(), 400);
     assert!(response.text().await.unwrap().contains("invalid_request_error"));
-    let response = server.send(CHAT, &"x".repeat(1 << 20)).await;
+    let response = server.send(CHAT, &"x".repeat(128 << 10)).await;
     assert_eq!(response.status(), 413);
     assert!(response.text().await.unwrap().contains("invalid_request_error"));
 }
