@@ -24,10 +24,22 @@ pub struct Args {
     #[arg(long)]
     pub progress_url: Option<String>,
     /// S3 endpoint of the default store. Default: every Collective must bring its own.
-    #[arg(long, requires = "store_admin_url")]
+    #[arg(long)]
     pub store_endpoint: Option<String>,
-    /// Garage admin API of the default store.
-    #[arg(long, requires = "store_admin_token")]
+    /// Bucket of the default store that all Collectives share, each below a prefix.
+    #[arg(long, requires_all = ["store_endpoint", "store_access_key_id", "store_secret_access_key"])]
+    pub store_bucket: Option<String>,
+    /// What every key in that bucket begins with; empty, or ends with `/`.
+    #[arg(long, default_value = "")]
+    pub store_prefix: String,
+    /// Key of that bucket.
+    #[arg(long, env = "STORE_ACCESS_KEY_ID", hide_env_values = true)]
+    pub store_access_key_id: Option<String>,
+    /// Its secret part. Give it by the environment: arguments can be read by others.
+    #[arg(long, env = "STORE_SECRET_ACCESS_KEY", hide_env_values = true)]
+    pub store_secret_access_key: Option<String>,
+    /// Garage admin API of the default store: every Collective gets a bucket and a key of its own.
+    #[arg(long, requires_all = ["store_endpoint", "store_admin_token"], conflicts_with = "store_bucket")]
     pub store_admin_url: Option<String>,
     /// Token of the Garage admin API. Give it by the environment: arguments can be read by others.
     #[arg(long, env = "STORE_ADMIN_TOKEN", hide_env_values = true)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cooperator_kit::ApplyError;
+use cooperator_store::Credentials;
 
 use crate::garage::{Garage, GarageError};
 use crate::pipeline::{self, Pipeline};
@@ -12,8 +13,6 @@ use crate::report::ReportError;
 pub struct Context {
     /// Client, recorder, clock and settings.
     pub pipeline: Arc<Pipeline>,
-    /// When nodes pull images.
-    pub pull_policy: String,
     /// The store of a Collective that brings none.
     pub default_store: Option<DefaultStore>,
     /// ServiceAccount of the operator, `namespace/name`: whom a namespace must grant its rights.
@@ -26,8 +25,24 @@ pub struct DefaultStore {
     pub endpoint: String,
     /// Region to sign for.
     pub region: String,
-    /// Makes buckets and keys.
-    pub admin: Garage,
+    /// How a Collective gets its part of it.
+    pub parts: Parts,
+}
+
+/// How a Collective gets its part of the default store.
+pub enum Parts {
+    /// A bucket and a key of its own, made by Garage's admin API.
+    Buckets(Garage),
+    /// A prefix of one bucket, and the key of that bucket: any S3 can do this, and nothing but the prefix keeps the
+    /// Collectives apart.
+    Prefixes {
+        /// The bucket.
+        bucket: String,
+        /// What every key in it begins with; empty, or ends with `/`.
+        prefix: String,
+        /// Opens it.
+        key: Credentials,
+    },
 }
 
 /// Why a reconcile did not come to its end. It is tried again, ever more seldom.

@@ -8,6 +8,7 @@ use cooperator_core::time::SystemClock;
 use cooperator_kit::health;
 use cooperator_kit::leader::{self, Election, Ended, Timing};
 use cooperator_kit::{Health, Runner};
+use cooperator_store::Credentials;
 use cooperator_telemetry::metrics::Metrics;
 use kube::runtime::events::{Recorder, Reporter};
 use kube::{Client, Config};
@@ -16,7 +17,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
-use crate::context::{Context, DefaultStore};
+use crate::context::{Context, DefaultStore, Parts};
 use crate::garage::Garage;
 use crate::pipeline::Pipeline;
 use crate::runs::Site;
@@ -70,25 +71,35 @@ fn context(args: &Args, client: Client) -> Result<Context> {
         site: Site {
             trainer_image: args.trainer_image.clone(),
             operator_image: args.operator_image.clone(),
+            pull_policy: args.image_pull_policy.clone(),
             progress_url: args.progress_url.clone(),
             otlp_endpoint: args.otlp_endpoint.clone(),
         },
         clock: Arc::new(SystemClock),
     };
-    let default_store = match (&args.store_endpoint, &args.store_admin_url, &args.store_admin_token) {
-        (Some(endpoint), Some(url), Some(token)) => Some(DefaultStore {
-            endpoint: endpoint.clone(),
-            region: args.store_region.clone(),
-            admin: Garage::new(url, token)?,
-        }),
-        _ => None,
-    };
+    let default_store = parts(args)?.zip(args.store_endpoint.clone()).map(|(parts, endpoint)| DefaultStore {
+        endpoint: endpoint.trim_end_matches('/').to_owned(),
+        region: args.store_region.clone(),
+        parts,
+    });
     Ok(Context {
         pipeline: Arc::new(pipeline),
-        pull_policy: args.image_pull_policy.clone(),
         default_store,
         service_account: format!("{}/{}", args.pod_namespace, args.service_account),
     })
+}
+
+/// How Collectives share the default store, if there is one.
+fn parts(args: &Args) -> Result<Option<Parts>> {
+    if let (Some(url), Some(token)) = (&args.store_admin_url, &args.store_admin_token) {
+        return Ok(Some(Parts::Buckets(Garage::new(url, token)?)));
+    }
+    let key = args.store_access_key_id.clone().zip(args.store_secret_access_key.clone());
+    Ok(args.store_bucket.clone().zip(key).map(|(bucket, (id, secret))| Parts::Prefixes {
+        bucket,
+        prefix: args.store_prefix.clone(),
+        key: Credentials::new(id, secret),
+    }))
 }
 
 async fn serve(

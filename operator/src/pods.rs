@@ -4,16 +4,12 @@ use std::collections::BTreeMap;
 
 use cooperator_api::names;
 use cooperator_contract::env;
-use k8s_openapi::api::core::v1::{
-    Capabilities, EmptyDirVolumeSource, EnvVar, EnvVarSource, HTTPGetAction, PodSecurityContext, Probe,
-    SeccompProfile, SecretKeySelector, SecurityContext, Volume, VolumeMount,
-};
+use k8s_openapi::api::core::v1::{EmptyDirVolumeSource, EnvVar, HTTPGetAction, Probe, Volume, VolumeMount};
 use k8s_openapi::api::policy::v1::{PodDisruptionBudget, PodDisruptionBudgetSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-/// User and group of every pod of ours.
-const USER: i64 = 65532;
+use crate::runs::secret_variable;
 
 /// What an object is made for.
 #[derive(Clone, Debug)]
@@ -86,29 +82,6 @@ pub fn texts(pairs: &[(&str, String)]) -> BTreeMap<String, String> {
     pairs.iter().map(|(key, value)| ((*key).to_owned(), value.clone())).collect()
 }
 
-/// Pod Security `restricted`, for a pod.
-pub fn pod_security() -> PodSecurityContext {
-    PodSecurityContext {
-        run_as_non_root: Some(true),
-        run_as_user: Some(USER),
-        run_as_group: Some(USER),
-        fs_group: Some(USER),
-        seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".into(), ..SeccompProfile::default() }),
-        ..PodSecurityContext::default()
-    }
-}
-
-/// Pod Security `restricted`, for a container.
-pub fn container_security() -> SecurityContext {
-    SecurityContext {
-        allow_privilege_escalation: Some(false),
-        read_only_root_filesystem: Some(true),
-        run_as_non_root: Some(true),
-        capabilities: Some(Capabilities { drop: Some(vec!["ALL".into()]), ..Capabilities::default() }),
-        ..SecurityContext::default()
-    }
-}
-
 /// A variable with a value.
 pub fn variable(name: &str, value: impl Into<String>) -> EnvVar {
     EnvVar { name: name.into(), value: Some(value.into()), ..EnvVar::default() }
@@ -116,14 +89,7 @@ pub fn variable(name: &str, value: impl Into<String>) -> EnvVar {
 
 /// The key of the Collective's bucket, and the OTLP endpoint where there is one.
 pub fn environment(secret: &str, otlp_endpoint: Option<&str>) -> Vec<EnvVar> {
-    let from = |name: &str| EnvVar {
-        name: name.into(),
-        value_from: Some(EnvVarSource {
-            secret_key_ref: Some(SecretKeySelector { name: secret.into(), key: name.into(), optional: None }),
-            ..EnvVarSource::default()
-        }),
-        ..EnvVar::default()
-    };
+    let from = |name: &str| secret_variable(name, secret, name, false);
     let mut variables = vec![from(env::ACCESS_KEY_ID), from(env::SECRET_ACCESS_KEY)];
     variables.extend(otlp_endpoint.map(|endpoint| variable(cooperator_telemetry::OTLP_ENDPOINT, endpoint)));
     variables

@@ -111,6 +111,11 @@ fn deployments(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, 
         })
         .watches(all::<Collective>(pipeline), watch_config(), move |collective| {
             select(&by_collective, &collective, |_, _| true)
+        })
+        .watches(all::<Settlement>(pipeline), watch_config(), |settlement| {
+            let namespace = settlement.namespace().unwrap_or_default();
+            let earners = settlement.spec.revenue.into_iter().chain(settlement.spec.corrections);
+            earners.map(move |line| ObjectRef::new(&line.deployment).within(&namespace))
         });
     drive("deployment", controller, runner, deployment::reconcile, pipeline)
 }

@@ -1,9 +1,9 @@
 //! The one way to run a command: its output goes to a log, a failure shows the log's last lines.
 
 use std::fs;
-use std::io;
+use std::io::{self, BufRead as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 
 use crate::files;
 
@@ -45,6 +45,14 @@ pub enum Error {
         /// The last lines of its stderr.
         stderr: String,
     },
+    /// It ran and failed; what it printed was shown.
+    #[error("{what} failed ({status}): the lines above say why")]
+    Shown {
+        /// What the command was for.
+        what: String,
+        /// Its exit status in words.
+        status: String,
+    },
     /// The log could not be written.
     #[error(transparent)]
     Files(#[from] files::Error),
@@ -55,17 +63,56 @@ pub enum Error {
 /// # Errors
 /// When it cannot be started or exits with another status than 0.
 pub fn run(what: &str, command: &mut Command, log: &Path) -> Result<(), Error> {
-    if let Some(folder) = log.parent() {
-        files::create_dir(folder)?;
-    }
-    let out = fs::File::create(log).map_err(files::at("create", log))?;
-    let err = out.try_clone().map_err(files::at("open", log))?;
+    let file = create(log)?;
+    let out = file.try_clone().map_err(files::at("open", log))?;
     let status = command
         .stdin(Stdio::null())
         .stdout(out)
-        .stderr(err)
+        .stderr(file)
         .status()
         .map_err(|source| start_error(what, command, source))?;
+    success(what, status, log)
+}
+
+/// As [`run`], but what the command prints on stdout goes to `line`, a line at a time, as it comes.
+///
+/// # Errors
+/// When it cannot be started or exits with another status than 0.
+pub fn lines(what: &str, command: &mut Command, log: &Path, mut line: impl FnMut(&str)) -> Result<(), Error> {
+    let file = create(log)?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(file)
+        .spawn()
+        .map_err(|source| start_error(what, command, source))?;
+    if let Some(stdout) = child.stdout.take() {
+        io::BufReader::new(stdout).lines().map_while(Result::ok).for_each(|text| line(&text));
+    }
+    let status = child.wait().map_err(|source| start_error(what, command, source))?;
+    success(what, status, log)
+}
+
+/// Runs a command whose output people read as it comes: it has this process's terminal.
+///
+/// # Errors
+/// When it cannot be started or exits with another status than 0.
+pub fn shown(what: &str, command: &mut Command) -> Result<(), Error> {
+    let status = command.stdin(Stdio::null()).status().map_err(|source| start_error(what, command, source))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Error::Shown { what: what.to_owned(), status: status.to_string() })
+}
+
+fn create(log: &Path) -> Result<fs::File, Error> {
+    if let Some(folder) = log.parent() {
+        files::create_dir(folder)?;
+    }
+    Ok(fs::File::create(log).map_err(files::at("create", log))?)
+}
+
+fn success(what: &str, status: ExitStatus, log: &Path) -> Result<(), Error> {
     if status.success() {
         return Ok(());
     }
@@ -133,6 +180,17 @@ mod tests {
     fn a_program_that_is_not_there_is_named() {
         let error = output("the search", &mut command("no-such-program", [""; 0])).unwrap_err().to_string();
         assert!(error.contains("cannot start no-such-program"), "{error}");
+    }
+
+    #[test]
+    fn lines_come_one_by_one_and_a_failure_shows_the_end_of_stderr() {
+        let dir = tempfile::tempdir().unwrap();
+        let log = dir.path().join("x.log");
+        let mut seen = Vec::new();
+        let mut script = command("sh", ["-c", "echo one; echo why >&2; echo two; exit 4"]);
+        let error = lines("the script", &mut script, &log, |line| seen.push(line.to_owned())).unwrap_err();
+        assert_eq!(seen, ["one", "two"]);
+        assert!(error.to_string().ends_with("\nwhy"), "{error}");
     }
 
     #[test]

@@ -66,20 +66,6 @@ pub struct Image {
     pub archive: PathBuf,
 }
 
-impl Image {
-    /// The part of the reference before the tag, as charts want it.
-    #[must_use]
-    pub fn repository(&self) -> &str {
-        self.reference.rsplit_once(':').map_or(&self.reference, |(repository, _)| repository)
-    }
-
-    /// The tag: 16 hex digits.
-    #[must_use]
-    pub fn tag(&self) -> &str {
-        self.reference.rsplit_once(':').map_or("", |(_, tag)| tag)
-    }
-}
-
 /// Builds an image, unless the cache has the very same.
 ///
 /// # Errors
@@ -315,11 +301,5 @@ mod tests {
         assert_eq!(tag("one"), tag("one"));
         assert_ne!(tag("one"), tag("two"));
         assert_eq!(tag("one").len(), 16);
-    }
-
-    #[test]
-    fn a_reference_splits_into_repository_and_tag() {
-        let image = Image { reference: "localhost/cooperator/operator:0123".into(), archive: PathBuf::new() };
-        assert_eq!((image.repository(), image.tag()), ("localhost/cooperator/operator", "0123"));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -77,8 +78,8 @@ pub struct Step {
 }
 
 enum Screen {
-    Live { bar: ProgressBar },
-    Plain { stop: Sender<()>, ticker: JoinHandle<()> },
+    Live { bar: ProgressBar, bars: MultiProgress },
+    Plain { stop: Sender<()>, ticker: JoinHandle<()>, far: Arc<Mutex<Option<(u64, u64)>>> },
 }
 
 impl Step {
@@ -90,19 +91,46 @@ impl Step {
         bar.set_message(what.clone());
         bar.set_prefix(usually(expected));
         bar.enable_steady_tick(Duration::from_millis(120));
-        Self { what, started, screen: Some(Screen::Live { bar }) }
+        Self { what, started, screen: Some(Screen::Live { bar, bars: bars.clone() }) }
     }
 
     fn plain(what: String, started: Instant, expected: Option<Duration>) -> Self {
         eprintln!("{what} ...{}", usually(expected));
         let (stop, stopped) = mpsc::channel();
         let line = what.clone();
+        let far = Arc::new(Mutex::new(None));
+        let seen = far.clone();
         let ticker = thread::spawn(move || {
             while stopped.recv_timeout(PLAIN_INTERVAL) == Err(RecvTimeoutError::Timeout) {
-                eprintln!("{line} ... {}{}", span(started.elapsed()), usually(expected));
+                let elapsed = started.elapsed();
+                let rest = match *seen.lock().unwrap_or_else(PoisonError::into_inner) {
+                    Some((done, total)) => so_far(done, total, elapsed),
+                    None => usually(expected),
+                };
+                eprintln!("{line} ... {}{rest}", span(elapsed));
             }
         });
-        Self { what, started, screen: Some(Screen::Plain { stop, ticker }) }
+        Self { what, started, screen: Some(Screen::Plain { stop, ticker, far }) }
+    }
+
+    /// Says how far it is: a bar and the time left, on a terminal.
+    pub fn at(&self, done: u64, total: u64) {
+        match &self.screen {
+            Some(Screen::Live { bar, .. }) => {
+                if bar.length() != Some(total)
+                    && let Ok(style) =
+                        ProgressStyle::with_template("{spinner} {msg}  [{bar:24}] {pos}/{len}  {elapsed}, {eta} left")
+                {
+                    bar.set_style(style.progress_chars("=> "));
+                    bar.set_length(total);
+                }
+                bar.set_position(done);
+            }
+            Some(Screen::Plain { far, .. }) => {
+                *far.lock().unwrap_or_else(PoisonError::into_inner) = Some((done, total));
+            }
+            None => {}
+        }
     }
 
     /// Ends the step: it succeeded.
@@ -118,13 +146,12 @@ impl Step {
     fn end(&mut self, how: &str) {
         let line = format!("{} {how} in {}", self.what, span(self.started.elapsed()));
         match self.screen.take() {
-            Some(Screen::Live { bar }) => {
-                if let Ok(style) = ProgressStyle::with_template("  {msg}") {
-                    bar.set_style(style);
-                }
-                bar.finish_with_message(line);
+            Some(Screen::Live { bar, bars }) => {
+                // A finished step becomes a plain line above those that still run, in the order they end.
+                bar.finish_and_clear();
+                drop(bars.println(line));
             }
-            Some(Screen::Plain { stop, ticker }) => {
+            Some(Screen::Plain { stop, ticker, .. }) => {
                 drop(stop);
                 // The ticker only prints; it cannot fail in a way that matters here.
                 drop(ticker.join());
@@ -145,6 +172,15 @@ fn usually(expected: Option<Duration>) -> String {
     expected.map(|time| format!(" (usually {})", span(time))).unwrap_or_default()
 }
 
+/// How far, and how long yet if it goes on as it went.
+fn so_far(done: u64, total: u64, elapsed: Duration) -> String {
+    let left = match done {
+        0 => String::new(),
+        done => format!(", {} left", span(elapsed.mul_f64(total.saturating_sub(done) as f64 / done as f64))),
+    };
+    format!(" ({done} of {total}{left})")
+}
+
 /// A time span as people say it: `8s`, `6m30s`.
 #[must_use]
 pub fn span(time: Duration) -> String {
@@ -163,6 +199,12 @@ mod tests {
     fn spans_read_as_minutes_and_seconds() {
         assert_eq!(span(Duration::from_secs(8)), "8s");
         assert_eq!(span(Duration::from_secs(390)), "6m30s");
+    }
+
+    #[test]
+    fn what_is_left_takes_as_long_as_what_was_done() {
+        assert_eq!(so_far(20, 60, Duration::from_secs(10)), " (20 of 60, 20s left)");
+        assert_eq!(so_far(0, 60, Duration::from_secs(10)), " (0 of 60)");
     }
 
     #[test]

@@ -65,7 +65,6 @@ pub async fn tell(cluster: &Cluster, examples: &Path, cache: &Path, progress: &P
 
     let answers = ask::ask(cluster, progress).await?;
     let statement = settle::close(cluster, progress).await?;
-    progress.say(&settle::table(&statement));
     Ok(Told { dataset, fine_tune, answers, statement })
 }
 

@@ -8,6 +8,7 @@ use cooperator_cluster::progress::Progress;
 use cooperator_contract::layout;
 use cooperator_contract::settle::Statement;
 use cooperator_core::digest::Digest;
+use cooperator_core::money::Amount;
 use jiff::Timestamp;
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt};
@@ -52,24 +53,50 @@ async fn settlement_until(cluster: &Cluster, through: Timestamp, progress: &Prog
     ))
 }
 
-/// The statement as a table for a terminal.
-pub fn table(statement: &Statement) -> String {
+/// The statement as a table for a terminal: what each member gave and gets, and that it adds up.
+///
+/// # Errors
+/// When an amount is no decimal or the sum is out of range.
+pub fn table(statement: &Statement) -> Result<String> {
     let task = &statement.task;
+    let width = statement.payments.iter().map(|payment| payment.member.len()).max().unwrap_or(0).max(14);
+    let line = |name: &str, tokens: &str, share: &str, amount: &str| {
+        format!("  {name:<width$} {tokens:>10} {share:>8} {amount:>18}")
+    };
+    let rule = format!("  {}", "-".repeat(width + 39));
     let mut lines = vec![
         format!("Statement of {}, {} to {}", task.collective, task.period.start, task.period.end),
-        format!("  {:<14} {:>10} {:>8} {:>16}", "member", "tokens", "share", task.currency),
+        line("member", "tokens", "share", &task.currency),
+        rule.clone(),
     ];
     for payment in &statement.payments {
-        let share = f64::from(payment.basis_points) / 100.0;
-        lines.push(format!(
-            "  {:<14} {:>10} {share:>7.2}% {:>16}",
-            payment.member, payment.tokens, payment.amount
-        ));
+        let (whole, part) = (payment.basis_points / 100, payment.basis_points % 100);
+        let share = format!("{whole}.{part:02} %");
+        lines.push(line(&payment.member, &payment.tokens.to_string(), &share, &payment.amount));
     }
-    let row = |name: &str, amount: &str| format!("  {name:<14} {:>10} {:>8} {amount:>16}", "", "");
-    lines.push(row("reserve", &statement.reserve));
-    lines.push(row("compute cost", &statement.recovered));
-    lines.push(row("suspense", &statement.suspense.after));
-    lines.push(row("revenue", &statement.gross));
-    lines.join("\n")
+    let carried = amount(&statement.suspense.after)?.minus(amount(&statement.suspense.before)?)?;
+    lines.push(line("reserve", "", "", &statement.reserve));
+    lines.push(line("compute cost", "", "", &statement.recovered));
+    lines.push(line("carried over", "", "", &carried.to_string()));
+    lines.push(rule);
+    lines.push(line("sum", "", "", &sum(statement)?.to_string()));
+    lines.push(line("revenue", "", "", &statement.gross));
+    Ok(lines.join("\n"))
+}
+
+/// All that became of the period's revenue: paid, put aside, recovered, carried over.
+///
+/// # Errors
+/// When an amount is no decimal or the sum is out of range.
+pub fn sum(statement: &Statement) -> Result<Amount> {
+    let mut amounts = vec![amount(&statement.reserve)?, amount(&statement.recovered)?];
+    amounts.push(amount(&statement.suspense.after)?.minus(amount(&statement.suspense.before)?)?);
+    for payment in &statement.payments {
+        amounts.push(amount(&payment.amount)?);
+    }
+    Ok(Amount::sum(amounts)?)
+}
+
+fn amount(text: &str) -> Result<Amount> {
+    text.parse().with_context(|| format!("`{text}` in the statement is no amount"))
 }

@@ -65,6 +65,32 @@ where
     }
 }
 
+/// Waits until the condition of the object named `name` has the reason, and returns its message.
+///
+/// # Errors
+/// When it has not after [`PATIENCE`]: with what it has instead.
+pub async fn reason<K>(cluster: &Cluster, name: &str, condition: &str, reason: &str) -> Result<String>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    K: Clone + Debug + DeserializeOwned + Serialize,
+{
+    let api: Api<K> = Api::namespaced(cluster.client.clone(), PRESIDENTS);
+    let kind = K::kind(&()).into_owned();
+    let began = tokio::time::Instant::now();
+    loop {
+        let value = serde_json::to_value(api.get(name).await?)?;
+        let found = conditions(&value).find(|found| found["type"] == condition && found["reason"] == reason);
+        if let Some(found) = found {
+            return Ok(found["message"].as_str().unwrap_or_default().to_owned());
+        }
+        if began.elapsed() > PATIENCE {
+            let says = says(&value);
+            bail!("{kind} {name} is not {reason} after {PATIENCE:?}: {says}\n{}", go_on(&kind, name));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
 fn go_on(kind: &str, name: &str) -> String {
     format!(
         "look: kubectl -n {PRESIDENTS} describe {}.cooperator.dev {name}; then run the same command again",

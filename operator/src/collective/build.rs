@@ -19,6 +19,7 @@ use super::reconcile::owner;
 use super::status::gateway_name;
 use crate::domain::resources;
 use crate::pods::{self, Part, probe, scratch, variable};
+use crate::runs::{Site, secure_container, secure_pod};
 
 /// Where callers connect.
 pub const PORT: i32 = 8080;
@@ -28,17 +29,6 @@ pub const ADMIN_PORT: i32 = 9090;
 const WAL: &str = "/var/lib/cooperator/wal";
 /// Seconds a gateway may take to end: requests finish, then usage is uploaded.
 const GRACE_SECONDS: i64 = 60;
-
-/// Settings of the installation.
-#[derive(Clone, Copy, Debug)]
-pub struct Site<'a> {
-    /// Image with `cooperator-gateway`.
-    pub image: &'a str,
-    /// When nodes pull it.
-    pub pull_policy: &'a str,
-    /// Where spans go.
-    pub otlp_endpoint: Option<&'a str>,
-}
 
 /// Everything the gateway consists of.
 #[derive(Clone, Debug)]
@@ -58,7 +48,7 @@ pub struct Wanted {
 }
 
 /// The gateway in front of this Collective's Deployments.
-pub fn gateway(collective: &Collective, storage: &StorageStatus, site: &Site<'_>) -> Wanted {
+pub fn gateway(collective: &Collective, storage: &StorageStatus, site: &Site) -> Wanted {
     let part = Part {
         namespace: collective.namespace().unwrap_or_default(),
         collective: collective.name_any(),
@@ -123,14 +113,14 @@ fn deployment(
     name: &str,
     replicas: i32,
     storage: &StorageStatus,
-    site: &Site<'_>,
+    site: &Site,
 ) -> Deployment {
     let (wal, wal_mount) = scratch("wal", WAL);
     let (tmp, tmp_mount) = scratch("tmp", "/tmp");
     let container = Container {
         name: "gateway".into(),
-        image: Some(site.image.into()),
-        image_pull_policy: Some(site.pull_policy.into()),
+        image: Some(site.operator_image.clone()),
+        image_pull_policy: Some(site.pull_policy.clone()),
         command: Some(vec!["cooperator-gateway".into()]),
         env: Some(environment(part, storage, site)),
         ports: Some(vec![port("http", PORT), port("admin", ADMIN_PORT)]),
@@ -138,7 +128,7 @@ fn deployment(
         liveness_probe: Some(probe("/healthz", ADMIN_PORT, 10, 3)),
         readiness_probe: Some(probe("/readyz", ADMIN_PORT, 2, 2)),
         resources: Some(resources("100m", "64Mi", "256Mi")),
-        security_context: Some(pods::container_security()),
+        security_context: Some(secure_container()),
         volume_mounts: Some(vec![wal_mount, tmp_mount]),
         ..Container::default()
     };
@@ -147,7 +137,7 @@ fn deployment(
         automount_service_account_token: Some(true),
         enable_service_links: Some(false),
         termination_grace_period_seconds: Some(GRACE_SECONDS),
-        security_context: Some(pods::pod_security()),
+        security_context: Some(secure_pod()),
         containers: vec![container],
         volumes: Some(vec![wal, tmp]),
         ..PodSpec::default()
@@ -171,7 +161,7 @@ fn port(name: &str, number: i32) -> ContainerPort {
     ContainerPort { name: Some(name.into()), container_port: number, ..ContainerPort::default() }
 }
 
-fn environment(part: &Part, storage: &StorageStatus, site: &Site<'_>) -> Vec<EnvVar> {
+fn environment(part: &Part, storage: &StorageStatus, site: &Site) -> Vec<EnvVar> {
     let pod_name = EnvVar {
         name: "POD_NAME".into(),
         value_from: Some(EnvVarSource {
@@ -190,6 +180,6 @@ fn environment(part: &Part, storage: &StorageStatus, site: &Site<'_>) -> Vec<Env
     ];
     // The API server drops an empty value, and what differs would be applied for ever.
     variables.extend((!storage.prefix.is_empty()).then(|| variable("COOPERATOR_S3_PREFIX", &storage.prefix)));
-    variables.extend(pods::environment(&storage.secret_name, site.otlp_endpoint));
+    variables.extend(pods::environment(&storage.secret_name, site.otlp_endpoint.as_deref()));
     variables
 }

@@ -11,9 +11,9 @@ use k8s_openapi::api::networking::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use url::Url;
 
 use super::build::{ADMIN_PORT, PORT};
+use crate::domain::located;
 use crate::pods::{Part, texts};
 
 /// Port of the server pods.
@@ -27,7 +27,7 @@ const API_PORTS: [i32; 2] = [443, 6443];
 
 /// Deny by default; then what gateway and runs need.
 pub fn policies(part: &Part, storage: &StorageStatus) -> Vec<NetworkPolicy> {
-    let common = [storage_port(&storage.endpoint), OTLP_PORT];
+    let common = [located(storage).port(), OTLP_PORT];
     let outside = |ports: &[i32]| vec![dns(), egress(None, &[&common, ports].concat())];
     let servers =
         NetworkPolicyPeer { pod_selector: Some(selector(&pods(part, "server"))), ..Default::default() };
@@ -39,12 +39,6 @@ pub fn policies(part: &Part, storage: &StorageStatus) -> Vec<NetworkPolicy> {
         // Sources are on the web: https://, hf://.
         policy(part, "run", &pods(part, "run"), vec![], outside(&[PROGRESS_PORT, 443])),
     ]
-}
-
-/// Port that an endpoint is reached at.
-fn storage_port(endpoint: &str) -> i32 {
-    let port = Url::parse(endpoint).ok().and_then(|url| url.port_or_known_default());
-    port.map_or(443, i32::from)
 }
 
 fn of_collective(part: &Part) -> BTreeMap<String, String> {

@@ -40,7 +40,7 @@ pub async fn reconcile(collective: Arc<Collective>, context: Arc<Context>) -> Re
             "the gateway waits for object storage: see StorageReady",
         )),
         Some(location) => {
-            let wanted = build::gateway(&collective, location, &site(&context)); // pure
+            let wanted = build::gateway(&collective, location, &context.pipeline.site); // pure
             match apply::apply(&context, &collective, wanted).await {
                 Err(error) if error.is_forbidden() => Gateway::Held(not_granted(&context, &collective)),
                 applied => Gateway::Applied(Box::new(applied?)),
@@ -54,14 +54,6 @@ pub async fn reconcile(collective: Arc<Collective>, context: Arc<Context>) -> Re
     let reporter = pipeline.reporter(MANAGER, OURS);
     reporter.report(&*collective, &status, &findings, pipeline.clock.now()).await?; // client
     Ok(again(waits.then_some(AWAIT)))
-}
-
-fn site(context: &Context) -> build::Site<'_> {
-    build::Site {
-        image: &context.pipeline.site.operator_image,
-        pull_policy: &context.pull_policy,
-        otlp_endpoint: context.pipeline.site.otlp_endpoint.as_deref(),
-    }
 }
 
 /// The one reason for which the API server refuses us in a namespace, and the way out.

@@ -9,7 +9,7 @@ use kube::ResourceExt as _;
 
 use super::reconcile::{MANAGER, owner};
 use super::status::Storage;
-use crate::context::{Context, DefaultStore, Error};
+use crate::context::{Context, DefaultStore, Error, Parts};
 use crate::domain::{Hold, located};
 use crate::garage::bucket_name;
 use crate::pods::Part;
@@ -24,7 +24,8 @@ pub async fn ensure(context: &Context, collective: &Collective) -> Result<Storag
         (None, Some(store)) => default(context, collective, store).await,
         (None, None) => Ok(Storage::unknown(Hold::new(
             "NoDefaultStore",
-            "no default store is installed: set spec.storage, or install with objectStorage.embedded.enabled=true",
+            "no default store is installed: set spec.storage, or install with objectStorage.embedded.enabled=true or \
+             objectStorage.external",
         ))),
     }
 }
@@ -54,17 +55,10 @@ async fn own(context: &Context, collective: &Collective) -> Result<Storage, Erro
     Ok(Storage { location: Some(location), hold })
 }
 
-/// A bucket and key of the Collective's own in the default store; the Secret is ours.
+/// The Collective's part of the default store; the Secret is ours.
 async fn default(context: &Context, collective: &Collective, store: &DefaultStore) -> Result<Storage, Error> {
-    let (namespace, name) = (collective.namespace().unwrap_or_default(), collective.name_any());
-    let bucket = bucket_name(&namespace, &name);
-    let location = StorageStatus {
-        endpoint: store.endpoint.clone(),
-        region: store.region.clone(),
-        bucket: bucket.clone(),
-        prefix: String::new(),
-        secret_name: format!("{name}-storage"),
-    };
+    let location = part_of(store, collective);
+    let namespace = collective.namespace().unwrap_or_default();
     let secret = context.pipeline.get::<Secret>(&namespace, &location.secret_name).await?;
     if let Some(key) = secret.as_ref().and_then(credentials)
         && check(&location, key).await.is_ok()
@@ -72,7 +66,11 @@ async fn default(context: &Context, collective: &Collective, store: &DefaultStor
         return Ok(Storage { location: Some(location), hold: None });
     }
     // Not made yet, or no longer what the store knows: made, or put right.
-    let key = match store.admin.bucket_with_key(&bucket, &bucket).await {
+    let key = match &store.parts {
+        Parts::Prefixes { key, .. } => Ok(key.clone()),
+        Parts::Buckets(admin) => admin.bucket_with_key(&location.bucket, &location.bucket).await,
+    };
+    let key = match key {
         Ok(key) => key,
         Err(error) => return Ok(Storage::held(location, Hold::new("StorageUnreachable", error.to_string()))),
     };
@@ -80,6 +78,22 @@ async fn default(context: &Context, collective: &Collective, store: &DefaultStor
     cooperator_kit::apply(&context.pipeline.client, MANAGER, wanted).await?;
     let hold = check(&location, key).await.err();
     Ok(Storage { location: Some(location), hold })
+}
+
+/// Where in the default store the Collective's objects lie.
+fn part_of(store: &DefaultStore, collective: &Collective) -> StorageStatus {
+    let (namespace, name) = (collective.namespace().unwrap_or_default(), collective.name_any());
+    let (bucket, prefix) = match &store.parts {
+        Parts::Buckets(_) => (bucket_name(&namespace, &name), String::new()),
+        Parts::Prefixes { bucket, prefix, .. } => (bucket.clone(), format!("{prefix}{namespace}/{name}/")),
+    };
+    StorageStatus {
+        endpoint: store.endpoint.clone(),
+        region: store.region.clone(),
+        bucket,
+        prefix,
+        secret_name: format!("{name}-storage"),
+    }
 }
 
 fn wanted_secret(collective: &Collective, name: &str, key: &Credentials) -> Secret {

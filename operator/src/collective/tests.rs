@@ -2,13 +2,14 @@ use std::sync::Arc;
 
 use cooperator_api::collective::{Collective, Storage};
 use cooperator_api::common::LocalRef;
+use cooperator_store::Credentials;
 use cooperator_store::testing::{Fault, Rule};
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::networking::v1::NetworkPolicy;
 use serde_json::{Value, json};
 
 use super::reconcile::reconcile;
-use crate::context::Context;
+use crate::context::{Context, DefaultStore, Parts};
 use crate::testing::{Cluster, HOME};
 
 async fn cluster() -> Cluster {
@@ -28,10 +29,13 @@ async fn cluster() -> Cluster {
 }
 
 async fn settle(cluster: &Cluster) {
+    settle_with(cluster, None).await;
+}
+
+async fn settle_with(cluster: &Cluster, default_store: Option<DefaultStore>) {
     let context = Arc::new(Context {
         pipeline: cluster.pipeline.clone(),
-        pull_policy: "IfNotPresent".into(),
-        default_store: None,
+        default_store,
         service_account: "cooperator-system/cooperator-operator".into(),
     });
     for _ in 0..5 {
@@ -116,6 +120,25 @@ async fn without_a_store_it_says_so_and_makes_nothing() {
     assert_eq!(reason(&cluster, "Ready"), is("False", "NoDefaultStore"));
     assert_eq!(reason(&cluster, "GatewayReady"), is("False", "StorageNotReady"));
     assert_eq!(cluster.writes(), ["STATUS collectives/presidents"]);
+}
+
+#[tokio::test]
+async fn in_a_shared_bucket_it_has_a_prefix_and_a_secret_of_its_own() {
+    let cluster = cluster().await;
+    cluster.edit::<Collective>("collectives", HOME, |collective| collective.spec.storage = None);
+    let location = cluster.storage.location(HOME);
+    let parts = Parts::Prefixes {
+        bucket: location.bucket,
+        prefix: "coops/".into(),
+        key: Credentials::new("id".to_owned(), "secret".to_owned()),
+    };
+    settle_with(&cluster, Some(DefaultStore { endpoint: location.endpoint, region: location.region, parts })).await;
+    assert_eq!(reason(&cluster, "StorageReady"), is("True", "Answers"));
+    let storage = object(&cluster).status.unwrap().storage.unwrap();
+    assert_eq!(
+        (storage.prefix.as_str(), storage.secret_name.as_str()),
+        ("coops/presidents/presidents/", "presidents-storage")
+    );
 }
 
 #[tokio::test]

@@ -204,6 +204,7 @@ fn container(valid: &ValidDeployment, site: &Site) -> Container {
     Container {
         name: "server".into(),
         image: Some(site.trainer_image.clone()),
+        image_pull_policy: Some(site.pull_policy.clone()),
         command: Some(vec!["/usr/bin/cooperator-server".into(), "--run-file".into(), run::PATH.into()]),
         env: Some(vec![
             secret_variable(env::ACCESS_KEY_ID, &valid.bucket.secret, env::ACCESS_KEY_ID, false),
@@ -248,7 +249,7 @@ fn network_policy(valid: &ValidDeployment) -> NetworkPolicySpec {
             ports: Some(vec![port(PORT, "TCP")]),
         }]),
         egress: Some(vec![NetworkPolicyEgressRule {
-            ports: Some(vec![port(53, "UDP"), port(53, "TCP"), port(443, "TCP"), port(3900, "TCP")]),
+            ports: Some(vec![port(53, "UDP"), port(53, "TCP"), port(valid.bucket.port(), "TCP")]),
             ..NetworkPolicyEgressRule::default()
         }]),
     }

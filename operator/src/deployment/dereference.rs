@@ -4,6 +4,7 @@ use cooperator_api::base_model::BaseModel;
 use cooperator_api::collective::Collective;
 use cooperator_api::deployment::Deployment;
 use cooperator_api::fine_tune::FineTune;
+use cooperator_api::settlement::Settlement;
 use kube::ResourceExt as _;
 
 use crate::pipeline::{Error, Pipeline};
@@ -19,6 +20,8 @@ pub struct References {
     pub collective: Option<Collective>,
     /// Every Deployment of the namespace, itself included.
     pub siblings: Vec<Deployment>,
+    /// The closed periods of the Collective.
+    pub settlements: Vec<Settlement>,
 }
 
 /// Reads them.
@@ -33,7 +36,10 @@ pub async fn references(pipeline: &Pipeline, deployment: &Deployment) -> Result<
         found.base_model = pipeline.get(&namespace, &fine_tune.spec.base_model_ref.name).await?;
     }
     if let Some(model) = &found.base_model {
-        found.collective = pipeline.get(&namespace, &model.spec.collective_ref.name).await?;
+        let name = &model.spec.collective_ref.name;
+        found.collective = pipeline.get(&namespace, name).await?;
+        found.settlements = pipeline.list(&namespace).await?;
+        found.settlements.retain(|settlement: &Settlement| settlement.spec.collective_ref.name == *name);
     }
     Ok(found)
 }

@@ -2,6 +2,7 @@
 
 mod build;
 mod dereference;
+mod earned;
 mod reconcile;
 mod status;
 mod validate;

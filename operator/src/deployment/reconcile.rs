@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use cooperator_api::deployment::Deployment;
 use cooperator_kit::apply as bring;
-use kube::Resource as _;
+use kube::{Resource as _, ResourceExt as _};
 use kube::runtime::controller::Action;
 
 use super::status::{self, Serving};
-use super::{build, dereference, validate};
+use super::{build, dereference, earned, validate};
 use crate::pipeline::{Error, Pipeline, again};
 use crate::report::Fields;
 
@@ -30,8 +30,10 @@ pub async fn reconcile(deployment: Arc<Deployment>, pipeline: Arc<Pipeline>) -> 
         Ok(valid) => apply(&pipeline, &deployment, valid).await?, // client
     };
     let findings = status::findings(&serving, found.collective.as_ref()); // pure
-    let status = status::status(&deployment, &serving, found.collective.as_ref()); // pure
-    let reporter = pipeline.reporter(MANAGER, Fields::AllBut(&["usage", "revenue"]));
+    let earned = earned::earned(&deployment.name_any(), &found.settlements); // pure
+    let earned = earned.map_err(|error| Error::Domain(error.to_string()))?;
+    let status = status::status(&deployment, &serving, found.collective.as_ref(), earned); // pure
+    let reporter = pipeline.reporter(MANAGER, Fields::AllBut(&[]));
     reporter.report(&*deployment, &status, &findings, pipeline.clock.now()).await?; // client
     Ok(again(None))
 }

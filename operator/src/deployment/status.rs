@@ -1,8 +1,8 @@
 //! Pure: what status says.
 
 use cooperator_api::collective::Collective;
-use cooperator_api::common::condition;
-use cooperator_api::deployment::{Deployment, DeploymentStatus};
+use cooperator_api::common::{Money, condition};
+use cooperator_api::deployment::{Deployment, DeploymentStatus, UsageStatus};
 use k8s_openapi::api::apps::v1;
 
 use super::build::{labels, upstream};
@@ -92,14 +92,15 @@ pub fn status(
     deployment: &Deployment,
     serving: &Serving,
     collective: Option<&Collective>,
+    earned: Option<(UsageStatus, Money)>,
 ) -> DeploymentStatus {
     let before = deployment.status.clone().unwrap_or_default();
+    let (usage, revenue) = earned.unzip();
     let kept = DeploymentStatus {
         observed_generation: deployment.metadata.generation,
         conditions: Vec::new(),
-        // The settlement's to write.
-        usage: None,
-        revenue: None,
+        usage: usage.or_else(|| before.usage.clone()),
+        revenue: revenue.or_else(|| before.revenue.clone()),
         ..before
     };
     let Serving::Applied { valid, pods } = serving else { return kept };

@@ -122,6 +122,7 @@ fn container(plan: &Plan, site: &Site, attempt: i32) -> Container {
     Container {
         name: plan.program.word().into(),
         image: Some(image.clone()),
+        image_pull_policy: Some(site.pull_policy.clone()),
         command: Some(plan.program.command()),
         env: Some(environment(plan, site, attempt)),
         resources: Some(plan.shape.resources.clone()),

@@ -59,6 +59,7 @@ impl Cluster {
             client,
             site: Site {
                 trainer_image: "trainer:1".into(),
+                pull_policy: "IfNotPresent".into(),
                 operator_image: "operator:1".into(),
                 progress_url: Some("http://operator:8080".into()),
                 otlp_endpoint: None,

@@ -1,14 +1,18 @@
 //! `cargo xtask image`: the two images, for the local cluster or for a registry.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
 use clap::Args;
-use cooperator_cluster::command::{command, output, run};
+use cooperator_cluster::command::{command, run};
 use cooperator_cluster::images::{self, Image, Recipe};
 use cooperator_cluster::{Cluster, Progress, debian, paths};
+
+use crate::workspace::Programs;
+
+/// The tag of this version's images.
+pub const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"));
 
 /// Options of `cargo xtask image`.
 #[derive(Args)]
@@ -18,7 +22,7 @@ pub struct Options {
     #[arg(long, value_name = "HOST")]
     registry: Option<String>,
     /// The tag in the registry
-    #[arg(long, default_value = concat!("v", env!("CARGO_PKG_VERSION")), requires = "registry")]
+    #[arg(long, default_value = VERSION, requires = "registry")]
     tag: String,
     /// The image to start from, instead of the one the Containerfiles name
     #[arg(long, value_name = "IMAGE", requires = "registry")]
@@ -59,20 +63,23 @@ impl Images {
     /// The arguments that make `helm` install the chart with these images.
     #[must_use]
     pub fn values(&self) -> Vec<String> {
-        [
-            ("image", &self.operator),
-            ("trainerImage", &self.trainer),
-            ("objectStorage.embedded.image", &self.garage),
-        ]
-        .into_iter()
-        .flat_map(|(key, image)| {
-            let repository = format!("{key}.repository={}", image.repository());
-            // --set-string: a tag of digits alone is still a string.
-            let tag = format!("{key}.tag={}", image.tag());
-            ["--set-string".to_owned(), repository, "--set-string".to_owned(), tag]
-        })
-        .collect()
+        let mut values = values_of(&[self.operator.reference.clone(), self.trainer.reference.clone()]);
+        values.extend(value("objectStorage.embedded.image", &self.garage.reference));
+        values
     }
+}
+
+/// The arguments that make `helm` install the chart with these references of operator and trainer.
+#[must_use]
+pub fn values_of([operator, trainer]: &[String; 2]) -> Vec<String> {
+    [value("image", operator), value("trainerImage", trainer)].into_iter().flatten().collect()
+}
+
+fn value(key: &str, reference: &str) -> [String; 4] {
+    let (repository, tag) = reference.rsplit_once(':').unwrap_or((reference, ""));
+    // --set-string: a tag of digits alone is still a string.
+    let set = || "--set-string".to_owned();
+    [set(), format!("{key}.repository={repository}"), set(), format!("{key}.tag={tag}")]
 }
 
 /// Builds the images and hands them to the local cluster, or pushes them to a registry.
@@ -84,7 +91,7 @@ pub fn image(options: &Options, progress: &Progress) -> Result<()> {
     match &options.registry {
         None => {
             let cluster = Cluster::open(&paths::cluster_state())?;
-            let images = build(progress)?;
+            let images = build(&Programs::build(progress)?, progress)?;
             load(&cluster, &images)?;
             progress.say(&format!("The node has them; helm takes them by:\n  {}", images.values().join(" ")));
             Ok(())
@@ -98,14 +105,15 @@ pub fn image(options: &Options, progress: &Progress) -> Result<()> {
     }
 }
 
-/// Builds every image with the dev profile, which tests share: nothing is compiled twice.
+/// Builds every image for the local cluster from programs of the dev profile, which tests share: nothing is compiled
+/// twice.
 ///
 /// # Errors
 /// When a build fails.
-pub fn build(progress: &Progress) -> Result<Images> {
-    let programs = programs(&[&OPERATOR, &TRAINER], false, progress)?;
+pub fn build(programs: &Programs, progress: &Progress) -> Result<Images> {
     let local = |source: &Source| {
-        with_recipe(source, &programs, Some(images::RUNTIME), |recipe| Ok(images::build(recipe, progress)?))
+        let files = stripped(source, programs, "dev")?;
+        with_recipe(source, &files, Some(images::RUNTIME), |recipe| Ok(images::build(recipe, progress)?))
     };
     Ok(Images { operator: local(&OPERATOR)?, trainer: local(&TRAINER)?, garage: images::garage(progress)? })
 }
@@ -121,58 +129,32 @@ pub fn load(cluster: &Cluster, images: &Images) -> Result<()> {
     Ok(())
 }
 
-/// Builds our images with --release and pushes them; returns their references.
+/// Builds our images with --release and pushes them; returns the references of operator and trainer.
 ///
 /// # Errors
 /// When a build fails or the registry refuses.
-pub fn publish(registry: &str, tag: &str, base: Option<&str>, progress: &Progress) -> Result<Vec<String>> {
-    let sources = [&OPERATOR, &TRAINER];
-    let programs = programs(&sources, true, progress)?;
-    let push = |source: &&Source| {
-        with_recipe(source, &programs, None, |recipe| {
+pub fn publish(registry: &str, tag: &str, base: Option<&str>, progress: &Progress) -> Result<[String; 2]> {
+    let packages: Vec<&str> = [&OPERATOR, &TRAINER].iter().flat_map(|source| source.programs).copied().collect();
+    let programs = Programs::release(&packages, progress)?;
+    let push = |source: &Source| {
+        let files = stripped(source, &programs, "release")?;
+        with_recipe(source, &files, None, |recipe| {
             Ok(images::publish(recipe, registry, tag, base, progress)?)
         })
     };
-    sources.iter().map(push).collect()
+    Ok([push(&OPERATOR)?, push(&TRAINER)?])
 }
 
-/// Compiles the programs of images and strips copies of them; returns where each lies.
-fn programs(
-    sources: &[&Source],
-    release: bool,
-    progress: &Progress,
-) -> Result<BTreeMap<&'static str, PathBuf>> {
-    let names: Vec<&'static str> = sources.iter().flat_map(|source| source.programs).copied().collect();
-    let mut cargo = command("cargo", ["build", "--bins", "--message-format=json-render-diagnostics"]);
-    cargo.current_dir(paths::workspace()).args(names.iter().flat_map(|name| ["--package", *name]));
-    if release {
-        cargo.arg("--release");
-    }
-    let messages = progress.during("Compiling our programs", None, || output("cargo build", &mut cargo))?;
-    let built = executables(&messages);
-    let stripped = paths::cache().join("programs").join(if release { "release" } else { "dev" });
-    std::fs::create_dir_all(&stripped).with_context(|| format!("cannot create {}", stripped.display()))?;
-    let mut programs = BTreeMap::new();
-    for name in names {
-        let program =
-            built.get(name).with_context(|| format!("package {name} has no program of its own name"))?;
-        let copy = stripped.join(name);
-        strip(program, &copy)?;
-        programs.insert(name, copy);
-    }
-    Ok(programs)
-}
-
-/// What cargo says it built: program and where it lies.
-fn executables(messages: &str) -> BTreeMap<String, PathBuf> {
-    messages
-        .lines()
-        .filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok())
-        .filter_map(|message| {
-            let executable = message["executable"].as_str()?.into();
-            Some((message["target"]["name"].as_str()?.to_owned(), executable))
-        })
-        .collect()
+/// Copies of an image's programs without symbols: name and where each lies.
+fn stripped(source: &Source, programs: &Programs, profile: &str) -> Result<Vec<(&'static str, PathBuf)>> {
+    let folder = paths::cache().join("programs").join(profile);
+    std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let copy = |name: &&'static str| {
+        let copy = folder.join(name);
+        strip(programs.path(name)?, &copy)?;
+        Ok((*name, copy))
+    };
+    source.programs.iter().map(copy).collect()
 }
 
 /// Symbols and line tables are for the checkout; an image is smaller and loads faster without them.
@@ -184,32 +166,18 @@ fn strip(program: &Path, copy: &Path) -> Result<()> {
 
 fn with_recipe<T>(
     source: &Source,
-    programs: &BTreeMap<&'static str, PathBuf>,
+    files: &[(&'static str, PathBuf)],
     base: Option<images::Base>,
     then: impl FnOnce(&Recipe<'_>) -> Result<T>,
 ) -> Result<T> {
     let containerfile = paths::workspace().join(source.containerfile);
-    let files: Vec<(&str, &Path)> = source
-        .programs
-        .iter()
-        .filter_map(|name| programs.get(name).map(|path| (*name, path.as_path())))
-        .collect();
+    let files: Vec<(&str, &Path)> = files.iter().map(|(name, path)| (*name, path.as_path())).collect();
     then(&Recipe { name: source.name, containerfile: &containerfile, base, files: &files })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn executables_are_read_from_what_cargo_says() {
-        let said = r#"{"reason":"compiler-artifact","target":{"name":"a-lib"},"executable":null}
-{"reason":"compiler-artifact","target":{"name":"cooperator-server"},"executable":"/t/debug/cooperator-server"}
-{"reason":"build-finished","success":true}"#;
-        let expected =
-            BTreeMap::from([("cooperator-server".to_owned(), PathBuf::from("/t/debug/cooperator-server"))]);
-        assert_eq!(executables(said), expected);
-    }
 
     #[test]
     fn helm_is_told_repository_and_tag_of_each_image() {

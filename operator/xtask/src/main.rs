@@ -2,8 +2,11 @@
 
 mod cluster;
 mod codegen;
+mod demo;
 mod image;
+mod install;
 mod test;
+mod workspace;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
@@ -18,12 +21,10 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Everything from nothing: build, start a local cluster, install, tell the story of examples/presidents
+    Demo(demo::Options),
     /// Write crds/ and the CRD chart from the API types
-    Codegen {
-        /// Fail when a file is stale, write nothing
-        #[arg(long)]
-        check: bool,
-    },
+    Codegen,
     /// Start or remove the local cluster
     #[command(subcommand)]
     Cluster(cluster::Action),
@@ -38,8 +39,8 @@ enum Command {
 fn main() -> Result<()> {
     let (root, progress) = (paths::workspace(), Progress::new());
     match Args::parse().command {
-        Command::Codegen { check: true } => codegen::check(&root),
-        Command::Codegen { check: false } => codegen::write(&root),
+        Command::Demo(options) => demo::demo(&options, &progress),
+        Command::Codegen => codegen::write(&root),
         Command::Cluster(action) => cluster::cluster(action, &progress),
         Command::Down => cluster::down(&progress),
         Command::Image(options) => image::image(&options, &progress),

@@ -1,47 +1,54 @@
 //! `cargo xtask test`: all that has to hold. CI runs this and nothing else.
 
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
-use cooperator_cluster::command::{command, output, run};
-use cooperator_cluster::tools::{ETCD, HELM, KUBERNETES};
-use cooperator_cluster::{Progress, paths, tools};
+use cooperator_cluster::command::{command, output, run, shown};
+use cooperator_cluster::tools::HELM;
+use cooperator_cluster::{Cluster, Progress, paths};
 
-use crate::codegen;
+use crate::workspace::{Programs, cargo};
+use crate::{cluster, codegen, demo};
 
 /// Kubernetes version the chart is rendered for.
 const KUBE_VERSION: &str = "1.34.4";
 
+/// Values of a default store that is not ours.
+const EXTERNAL_STORE: &str = "objectStorage.embedded.enabled=false,objectStorage.external.endpoint=https://s3.example.org,\
+                              objectStorage.external.bucket=works,objectStorage.external.existingSecret=works-key";
+
+/// Environment variable with the kubeconfig of the cluster that end-to-end tests use.
+const KUBECONFIG: &str = "COOPERATOR_E2E_KUBECONFIG";
+
 /// Checks everything below `root`, cheapest first.
 pub fn test(root: &Path, progress: &Progress) -> Result<()> {
     let logs = paths::cache().join("logs");
-    let cargo = |arguments: &[&str]| {
-        let mut cargo = command("cargo", arguments);
-        cargo.current_dir(root);
-        cargo
-    };
     progress.during("Formatting", None, || {
         run("cargo fmt", &mut cargo(&["fmt", "--all", "--check"]), &logs.join("fmt.log"))
     })?;
-    progress.during("Generated files", None, || codegen::check(root))?;
-    tools::ensure(&[ETCD, KUBERNETES, HELM], progress)?;
+    let (tools, programs) = demo::made(progress);
+    let programs = programs?;
+    progress.during("Generated files", None, || codegen::check(root, programs.path("crdgen")?))?;
+    tools?;
     progress.during("Chart", None, || chart(root, &logs))?;
     let mut clippy = cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
     progress.during("Clippy", None, || run("cargo clippy", &mut clippy, &logs.join("clippy.log")))?;
     progress.say("Tests");
-    shown(cargo(&["test", "--workspace"]))
+    shown("cargo test", &mut cargo(&["test", "--workspace"]))?;
+    end_to_end(&programs, progress)
 }
 
-/// Runs a command whose output people and CI read as it comes.
-fn shown(mut command: Command) -> Result<()> {
-    let status =
-        command.status().with_context(|| format!("cannot start {}", command.get_program().display()))?;
-    ensure!(
-        status.success(),
-        "the tests failed ({status}): the lines above say which, run one by `cargo test -p CRATE NAME`"
-    );
-    Ok(())
+/// The tests that need a cluster with the chart installed, on one of our own. It is taken down after a success; after
+/// a failure it stays, for its logs.
+fn end_to_end(programs: &Programs, progress: &Progress) -> Result<()> {
+    let was_up = Cluster::open(&paths::cluster_state()).is_ok();
+    let cluster = demo::installed(programs, progress)?;
+    progress.say("End-to-end tests");
+    let mut tests = cargo(&["test", "--workspace", "--test", "e2e", "--", "--include-ignored", "--test-threads=1"]);
+    shown("cargo test --test e2e", tests.env(KUBECONFIG, &cluster.kubeconfig)).map_err(|error| {
+        anyhow::Error::from(error).context(format!("the cluster is still up: {}", cluster::way_on(&cluster)))
+    })?;
+    if was_up { Ok(()) } else { cluster::down(progress) }
 }
 
 /// `helm lint`, and what the templates say for the values people set.
@@ -57,6 +64,7 @@ fn chart(root: &Path, logs: &Path) -> Result<()> {
     for (name, set) in [
         ("default", none),
         ("without-store", &["--set", "objectStorage.embedded.enabled=false"]),
+        ("external-store", &["--set", EXTERNAL_STORE]),
         ("one-replica", &["--set", "operator.replicas=1", "--set", "serviceMonitor.enabled=true"]),
         (
             "namespaces",

@@ -121,7 +121,8 @@ pub struct ApiKeyStatus {
     pub leases: Vec<BudgetLease>,
 }
 
-/// A part of a key's budget that one gateway may spend.
+/// A part of a key's budget that one gateway may spend. A gateway that ends gives the rest back; one that was lost with
+/// its node keeps it, since nobody else knows what it had spent: raise `spec.budget.amount` by `granted - spent` then.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BudgetLease {
@@ -131,6 +132,4 @@ pub struct BudgetLease {
     pub granted: String,
     /// What it has reported as spent, decimal string.
     pub spent: String,
-    /// When the unspent part falls back, RFC 3339.
-    pub expires_at: String,
 }

@@ -13,6 +13,7 @@ use super::plan::{Bucket, Owner, Plan, Program, Shape, Site};
 pub(crate) fn site() -> Site {
     Site {
         trainer_image: "trainer:1".into(),
+        pull_policy: "IfNotPresent".into(),
         operator_image: "operator:1".into(),
         progress_url: Some("http://operator:8080/".into()),
         otlp_endpoint: None,

@@ -10,10 +10,6 @@ use serde_json::json;
 use crate::budget::lease::{Lease, LeaseState};
 use crate::budget::{LeaseStore, StoreError, Written};
 
-/// Written into `expiresAt`: a gateway's part never falls back by itself, since nobody but that gateway knows what it
-/// has spent of it.
-const NEVER: &str = "9999-12-31T00:00:00Z";
-
 /// The ApiKeys of a namespace.
 pub struct KubeLeases {
     keys: Api<ApiKey>,
@@ -95,6 +91,5 @@ fn written(lease: &Lease) -> BudgetLease {
         gateway: lease.gateway.clone(),
         granted: lease.granted.to_string(),
         spent: lease.spent.to_string(),
-        expires_at: NEVER.to_owned(),
     }
 }

@@ -1,0 +1,33 @@
+//! `cooperator-story`: tells the story of `examples/presidents` on a cluster where Cooperator is installed.
+
+use std::io::{self, Write as _};
+use std::path::PathBuf;
+
+use anyhow::Result;
+use clap::Parser;
+use cooperator_cluster::Progress;
+use cooperator_story::cluster::Cluster;
+use cooperator_story::{settle, tell};
+
+/// Tells the story of the presidents; the statement comes on stdout, all else on stderr.
+#[derive(Parser)]
+struct Args {
+    /// Kubeconfig of the cluster, of a user who may create namespaces
+    #[arg(long)]
+    kubeconfig: PathBuf,
+    /// The folder `examples` of the checkout
+    #[arg(long)]
+    examples: PathBuf,
+    /// Where downloaded inputs are kept
+    #[arg(long)]
+    cache: PathBuf,
+}
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let args = Args::parse();
+    let cluster = Cluster::connect(&args.kubeconfig).await?;
+    let told = tell(&cluster, &args.examples, &args.cache, &Progress::new()).await?;
+    writeln!(io::stdout(), "{}", settle::table(&told.statement)?)?;
+    Ok(())
+}

@@ -1,0 +1,8 @@
+//! Cooperator as a user has it, on a cluster with the chart installed. `cargo xtask test` sets the cluster up and says
+//! where it is in `COOPERATOR_E2E_KUBECONFIG`. Every test here needs it and so is ignored by plain `cargo test`.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
+
+mod bad_input;
+mod cluster;
+mod openai;
+mod presidents;

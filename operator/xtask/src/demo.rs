@@ -1,0 +1,84 @@
+//! `cargo xtask demo`: from nothing to the presidents' statement, on a real Kubernetes.
+
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use anyhow::{Result, anyhow};
+use clap::Args;
+use cooperator_cluster::command::{command, shown};
+use cooperator_cluster::{Cluster, Progress, debian, paths, tools};
+
+use crate::workspace::Programs;
+use crate::{cluster, image, install};
+
+/// Options of `cargo xtask demo`.
+#[derive(Args)]
+pub struct Options {
+    /// Tell the story on this cluster instead of a local one; it must be able to pull from --registry
+    #[arg(long, value_name = "FILE", requires = "registry")]
+    kubeconfig: Option<PathBuf>,
+    /// Where our images are pushed for that cluster
+    #[arg(long, value_name = "HOST", requires = "kubeconfig")]
+    registry: Option<String>,
+    /// The image to start ours from there, instead of the one the Containerfiles name
+    #[arg(long, value_name = "IMAGE", requires = "registry")]
+    base: Option<String>,
+}
+
+/// Builds, installs, tells the story, and leaves all of it up.
+///
+/// # Errors
+/// The first step that fails, with its cause and the way to go on. A second run uses what is there.
+pub fn demo(options: &Options, progress: &Progress) -> Result<()> {
+    match (&options.kubeconfig, &options.registry) {
+        (Some(kubeconfig), Some(registry)) => {
+            debian::ensure(progress)?;
+            tools::ensure(&[tools::HELM, tools::KUBERNETES], progress)?;
+            let programs = Programs::build(progress)?;
+            let references = image::publish(registry, image::VERSION, options.base.as_deref(), progress)?;
+            install::install(kubeconfig, &image::values_of(&references), progress)?;
+            story(&programs, kubeconfig)
+        }
+        _ => {
+            let (tools, programs) = made(progress);
+            tools?;
+            let programs = programs?;
+            let local = installed(&programs, progress)?;
+            story(&programs, &local.kubeconfig)?;
+            progress.say(&cluster::way_on(&local));
+            Ok(())
+        }
+    }
+}
+
+/// What the cluster is made of and our programs, made beside each other: each alone leaves a core idle for minutes.
+pub fn made(progress: &Progress) -> (Result<()>, Result<Programs>) {
+    let tools = || {
+        debian::ensure(progress)?;
+        Ok(tools::ensure(&tools::ALL, progress)?)
+    };
+    thread::scope(|scope| {
+        let tools = scope.spawn(tools);
+        let programs = Programs::build(progress);
+        (tools.join().unwrap_or_else(|_| Err(anyhow!("building the tools panicked"))), programs)
+    })
+}
+
+/// A local cluster with the chart installed, with images of these programs.
+///
+/// # Errors
+/// When something does not come up.
+pub fn installed(programs: &Programs, progress: &Progress) -> Result<Cluster> {
+    let images = image::build(programs, progress)?;
+    let cluster = Cluster::up(&paths::cluster_state(), progress)?;
+    progress.during("Handing the images to the node", None, || image::load(&cluster, &images))?;
+    install::install(&cluster.kubeconfig, &images.values(), progress)?;
+    Ok(cluster)
+}
+
+fn story(programs: &Programs, kubeconfig: &Path) -> Result<()> {
+    let mut story = command(programs.path("cooperator-story")?, ["--kubeconfig"]);
+    story.arg(kubeconfig).arg("--examples").arg(paths::workspace().join("examples"));
+    story.arg("--cache").arg(paths::cache());
+    Ok(shown("the story", &mut story)?)
+}

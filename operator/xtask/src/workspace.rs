@@ -1,0 +1,105 @@
+//! The programs of this workspace, compiled once: for tests, demo and images alike.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use cooperator_cluster::command::{command, lines, output};
+use cooperator_cluster::{Progress, paths};
+use serde_json::Value;
+
+/// Where each compiled program lies.
+pub struct Programs(BTreeMap<String, PathBuf>);
+
+impl Programs {
+    /// Compiles every program with the dev profile.
+    ///
+    /// Selects what makes cargo choose the features that `cargo test --workspace` has: the whole workspace, and
+    /// examples, because they alone of what is not a test switch on the features of dev-dependencies.
+    ///
+    /// # Errors
+    /// When it does not compile.
+    pub fn build(progress: &Progress) -> Result<Self> {
+        compile(&["--workspace", "--bins", "--examples"], "Compiling the workspace", progress)
+    }
+
+    /// Compiles the programs of these packages with the release profile.
+    ///
+    /// # Errors
+    /// When one does not compile.
+    pub fn release(packages: &[&str], progress: &Progress) -> Result<Self> {
+        let mut arguments = vec!["--bins", "--release"];
+        arguments.extend(packages.iter().flat_map(|name| ["--package", *name]));
+        compile(&arguments, "Compiling our programs with --release", progress)
+    }
+
+    /// Where the program of this name lies.
+    ///
+    /// # Errors
+    /// When no package has one of this name.
+    pub fn path(&self, name: &str) -> Result<&Path> {
+        Ok(self.0.get(name).with_context(|| format!("no package has a program {name}"))?)
+    }
+}
+
+fn compile(arguments: &[&str], what: &str, progress: &Progress) -> Result<Programs> {
+    let total = packages().unwrap_or(0);
+    let mut cargo = cargo(&["build", "--message-format=json-render-diagnostics"]);
+    cargo.args(arguments);
+    let (mut done, mut programs) = (BTreeSet::new(), BTreeMap::new());
+    let step = progress.step(what, None);
+    let result = lines("cargo build", &mut cargo, &paths::cache().join("logs/cargo-build.log"), |line| {
+        let Ok(message) = serde_json::from_str::<Value>(line) else { return };
+        if let Some(package) = message["package_id"].as_str() {
+            done.insert(package.to_owned());
+            step.at(done.len() as u64, total.max(done.len()) as u64);
+        }
+        programs.extend(program(&message));
+    });
+    match result {
+        Ok(()) => step.done(),
+        Err(_) => step.failed(),
+    }
+    result?;
+    Ok(Programs(programs))
+}
+
+/// `cargo` at the root of the checkout.
+pub fn cargo(arguments: &[&str]) -> Command {
+    let mut cargo = command("cargo", arguments);
+    cargo.current_dir(paths::workspace());
+    cargo
+}
+
+/// How many packages there are to compile, ours and others'.
+fn packages() -> Result<usize> {
+    let mut tree = cargo(&["tree", "--workspace", "--prefix", "none", "--format", "{p}"]);
+    let tree = output("cargo tree", &mut tree)?;
+    let of_line = |line: &str| line.trim_end_matches(" (*)").to_owned();
+    Ok(tree.lines().map(of_line).filter(|line| !line.is_empty()).collect::<BTreeSet<_>>().len())
+}
+
+/// Program and where it lies, if that is what cargo tells here.
+fn program(message: &Value) -> Option<(String, PathBuf)> {
+    let executable = message["executable"].as_str()?.into();
+    Some((message["target"]["name"].as_str()?.to_owned(), executable))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn programs_are_read_from_what_cargo_says() {
+        let library = json!({"target": {"name": "a-lib"}, "executable": null});
+        let server = json!({"target": {"name": "cooperator-server"}, "executable": "/t/debug/cooperator-server"});
+        assert_eq!(program(&library), None);
+        assert_eq!(
+            program(&server),
+            Some(("cooperator-server".to_owned(), PathBuf::from("/t/debug/cooperator-server")))
+        );
+    }
+}
