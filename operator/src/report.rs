@@ -1,6 +1,7 @@
 //! Writes what a reconcile found: status by server-side apply, and an event for each condition that changed. What is
 //! already so is not written again.
 
+use cooperator_api::common::condition;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Patch, PatchParams};
@@ -12,8 +13,8 @@ use serde_json::{Map, Value, json};
 
 use crate::domain::Finding;
 
-/// Reasons of a condition that is not True and yet nobody's fault: normal events.
-const UNDER_WAY: [&str; 9] = [
+/// Reasons of a condition that is not True and yet nobody's fault: normal events. Work goes on, or waits for work.
+const UNDER_WAY: [&str; 14] = [
     "Starting",
     "Importing",
     "Building",
@@ -23,7 +24,15 @@ const UNDER_WAY: [&str; 9] = [
     "Interrupted",
     "Unpaid",
     "Queued",
+    "BaseModelNotReady",
+    "DatasetNotReady",
+    "FineTuneNotReady",
+    "StorageNotReady",
+    "GatewayNotReady",
 ];
+
+/// Conditions that are False when all is well.
+const ABNORMAL: [&str; 4] = [condition::FAILED, condition::SUSPENDED, condition::REVOKED, condition::EXPIRED];
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -140,10 +149,8 @@ impl Reporter {
 
     async fn tell<K: Resource<DynamicType = ()>>(&self, object: &K, old: &[Condition], new: &[Condition]) {
         for condition in changed(old, new) {
-            let yes = condition.status == "True";
-            let warning = !yes && !UNDER_WAY.contains(&condition.reason.as_str());
             let note = format!("{}={}: {}", condition.type_, condition.status, condition.message);
-            self.event(object, warning, &condition.reason, note).await;
+            self.event(object, is_warning(condition), &condition.reason, note).await;
         }
     }
 
@@ -210,13 +217,27 @@ fn merge(old: &[Condition], findings: &[Finding], generation: Option<i64>, now: 
         .collect()
 }
 
-/// Conditions whose status or reason is new, each reason told once.
+fn is_abnormal(condition: &Condition) -> bool {
+    ABNORMAL.contains(&condition.type_.as_str())
+}
+
+/// Whether somebody has to act. Who suspends or revokes does not need to be warned of it.
+fn is_warning(condition: &Condition) -> bool {
+    match (is_abnormal(condition), condition.status == "True") {
+        (true, yes) => yes && condition.type_ == condition::FAILED,
+        (false, yes) => !yes && !UNDER_WAY.contains(&condition.reason.as_str()),
+    }
+}
+
+/// Conditions whose status or reason is new, each reason told once. That all is well from the start is no news.
 fn changed<'a>(old: &[Condition], new: &'a [Condition]) -> Vec<&'a Condition> {
     let mut told: Vec<&Condition> = Vec::new();
     for condition in new {
         let known = old.iter().find(|old| old.type_ == condition.type_);
         let same = known.is_some_and(|old| old.status == condition.status && old.reason == condition.reason);
+        let well = known.is_none() && is_abnormal(condition) && condition.status == "False";
         if !same
+            && !well
             && !told.iter().any(|told| told.reason == condition.reason && told.message == condition.message)
         {
             told.push(condition);
@@ -250,5 +271,16 @@ mod tests {
         let findings =
             [Finding::no("Ready", "NoRecords", "empty"), Finding::no("SourcesRead", "NoRecords", "empty")];
         assert_eq!(changed(&old, &merge(&old, &findings, None, at(2))).len(), 1);
+    }
+
+    #[test]
+    fn only_what_somebody_must_act_on_is_a_warning() {
+        let warns = |finding: Finding| is_warning(&merge(&[], &[finding], None, at(0))[0]);
+        assert!(warns(Finding::no("Ready", "LicenseNotAllowed", "")));
+        assert!(warns(Finding::yes("Failed", "LossNotFinite", "")));
+        assert!(!warns(Finding::no("Ready", "DatasetNotReady", "")));
+        assert!(!warns(Finding::yes("Revoked", "Revoked", "")));
+        let key = [Finding::yes("Ready", "Minted", ""), Finding::no("Revoked", "NotRevoked", "")];
+        assert_eq!(changed(&[], &merge(&[], &key, None, at(0))).len(), 1, "a key that works is told once");
     }
 }

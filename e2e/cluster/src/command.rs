@@ -98,7 +98,8 @@ pub fn lines(what: &str, command: &mut Command, log: &Path, mut line: impl FnMut
 /// # Errors
 /// When it cannot be started or exits with another status than 0.
 pub fn shown(what: &str, command: &mut Command) -> Result<(), Error> {
-    let status = command.stdin(Stdio::null()).status().map_err(|source| start_error(what, command, source))?;
+    let status =
+        command.stdin(Stdio::null()).status().map_err(|source| start_error(what, command, source))?;
     if status.success() {
         return Ok(());
     }
@@ -153,6 +154,25 @@ where
     command
 }
 
+/// `cargo` with these arguments, as a shell would start it. What an outer cargo tells the program it runs (package,
+/// manifest) is kept from it: build scripts watch those variables, and would compile ring and all above it anew.
+pub fn cargo<I, S>(args: I) -> Command
+where
+    I: IntoIterator<Item = S>,
+    S: AsRef<std::ffi::OsStr>,
+{
+    let mut cargo = command("cargo", args);
+    for (name, _) in std::env::vars_os() {
+        let told = name.to_str().is_some_and(|name| {
+            name == "CARGO" || name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_")
+        });
+        if told {
+            cargo.env_remove(&name);
+        }
+    }
+    cargo
+}
+
 fn start_error(what: &str, command: &Command, source: io::Error) -> Error {
     Error::Start {
         what: what.to_owned(),
@@ -191,6 +211,16 @@ mod tests {
         let error = lines("the script", &mut script, &log, |line| seen.push(line.to_owned())).unwrap_err();
         assert_eq!(seen, ["one", "two"]);
         assert!(error.to_string().ends_with("\nwhy"), "{error}");
+    }
+
+    #[test]
+    fn cargo_is_not_told_of_the_package_that_runs_it() {
+        let removed: Vec<_> = cargo(["build"])
+            .get_envs()
+            .filter(|(_, value)| value.is_none())
+            .map(|(name, _)| name.to_owned())
+            .collect();
+        assert!(removed.iter().any(|name| name == "CARGO_MANIFEST_DIR"), "{removed:?}");
     }
 
     #[test]

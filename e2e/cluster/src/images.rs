@@ -35,14 +35,19 @@ pub enum Error {
 pub struct Base {
     name: &'static str,
     packages: &'static str,
+    /// Shell, run on the unpacked tree at `$1`: for what a package makes when it is configured.
+    hook: &'static str,
 }
 
 /// What a program linked against glibc needs, and no shell: the local stand-in for distroless `cc`.
-pub const RUNTIME: Base =
-    Base { name: "runtime", packages: "libc6,libgcc-s1,ca-certificates,base-files,netbase,tzdata" };
+pub const RUNTIME: Base = Base {
+    name: "runtime",
+    packages: "libc6,libgcc-s1,ca-certificates,base-files,netbase,tzdata",
+    hook: r#"cat "$1"/usr/share/ca-certificates/mozilla/*.crt > "$1"/etc/ssl/certs/ca-certificates.crt"#,
+};
 
 /// Busybox alone, for pods of tests.
-const BUSYBOX: Base = Base { name: "busybox", packages: "busybox,libc6,base-files,netbase" };
+const BUSYBOX: Base = Base { name: "busybox", packages: "busybox,libc6,base-files,netbase", hook: "true" };
 
 /// An image to build.
 #[derive(Debug)]
@@ -95,18 +100,19 @@ pub fn build(recipe: &Recipe<'_>, progress: &Progress) -> Result<Image, Error> {
     })
 }
 
-/// Builds an image and pushes it as `<registry>/cooperator/<name>:<tag>`; `base` is any image that can be pulled,
-/// or none for the one the Containerfile names. Returns the reference.
+/// Builds an image and pushes it as `<registry>/cooperator/<name>:<tag>`, by default tagged with the digest of what goes
+/// into it; `base` is any image that can be pulled, or none for the one the Containerfile names. Returns the reference.
 ///
 /// # Errors
 /// When the build fails or the registry refuses.
 pub fn publish(
     recipe: &Recipe<'_>,
     registry: &str,
-    tag: &str,
+    tag: Option<&str>,
     base: Option<&str>,
     progress: &Progress,
 ) -> Result<String, Error> {
+    let tag = tag.map_or_else(|| digest(recipe), |tag| Ok(tag.to_owned()))?;
     let reference = format!("{registry}/cooperator/{}:{tag}", recipe.name);
     files::create_dir(&folder())?;
     progress.during(&format!("Publishing {reference}"), Some(Duration::from_secs(60)), || {
@@ -126,7 +132,7 @@ pub fn base_image(base: Base, progress: &Progress) -> Result<String, Error> {
     let suite = suite();
     let containerfile = containerfile("base");
     let mut hash = Sha256::new();
-    hash.update([&suite, base.packages].join(" "));
+    hash.update([&suite, base.packages, base.hook].join(" "));
     hash.update(files::read(&containerfile)?);
     let reference = format!("localhost/cooperator/base-{}:{}", base.name, short(hash));
     if command::output("buildah inspect", &mut buildah(&["inspect", "--type=image", &reference])).is_ok() {
@@ -138,7 +144,8 @@ pub fn base_image(base: Base, progress: &Progress) -> Result<String, Error> {
         files::create_dir(&folder())?;
         files::remove(&tar)?;
         let mut mmdebstrap = command("mmdebstrap", ["--variant=extract", "--quiet"]);
-        mmdebstrap.arg(format!("--include={}", base.packages)).arg(&suite).arg(&tar);
+        mmdebstrap.arg(format!("--include={}", base.packages)).arg(format!("--extract-hook={}", base.hook));
+        mmdebstrap.arg(&suite).arg(&tar);
         command::run("mmdebstrap", &mut mmdebstrap, &log(base.name))?;
         let recipe = Recipe {
             name: base.name,
@@ -243,6 +250,7 @@ fn digest(recipe: &Recipe<'_>) -> Result<String, Error> {
     hash.update(files::read(recipe.containerfile)?);
     if let Some(base) = recipe.base {
         hash.update(base.packages);
+        hash.update(base.hook);
         hash.update(files::read(&containerfile("base"))?);
     }
     for (name, source) in recipe.files {

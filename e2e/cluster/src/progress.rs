@@ -1,5 +1,6 @@
 //! What is going on, for the person who waits: a live line a step on a terminal, plain lines elsewhere.
 
+use std::fmt;
 use std::io::IsTerminal;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// How often a step that still runs says so where there is no terminal.
-const PLAIN_INTERVAL: Duration = Duration::from_secs(15);
+const PLAIN_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Shows the steps of a long task on stderr. Clones share the screen.
 #[derive(Clone)]
@@ -24,7 +25,7 @@ impl Default for Progress {
 }
 
 impl Progress {
-    /// Live lines when stderr is a terminal, else one plain line every 15 s for each running step.
+    /// Live lines when stderr is a terminal, else one plain line every 30 s for each running step.
     #[must_use]
     pub fn new() -> Self {
         Self { bars: std::io::stderr().is_terminal().then(MultiProgress::new) }
@@ -79,7 +80,7 @@ pub struct Step {
 
 enum Screen {
     Live { bar: ProgressBar, bars: MultiProgress },
-    Plain { stop: Sender<()>, ticker: JoinHandle<()>, far: Arc<Mutex<Option<(u64, u64)>>> },
+    Plain { stop: Sender<()>, ticker: JoinHandle<()>, says: Arc<Mutex<Says>> },
 }
 
 impl Step {
@@ -98,19 +99,17 @@ impl Step {
         eprintln!("{what} ...{}", usually(expected));
         let (stop, stopped) = mpsc::channel();
         let line = what.clone();
-        let far = Arc::new(Mutex::new(None));
-        let seen = far.clone();
+        let says = Arc::new(Mutex::new(Says::default()));
+        let seen = says.clone();
         let ticker = thread::spawn(move || {
             while stopped.recv_timeout(PLAIN_INTERVAL) == Err(RecvTimeoutError::Timeout) {
                 let elapsed = started.elapsed();
-                let rest = match *seen.lock().unwrap_or_else(PoisonError::into_inner) {
-                    Some((done, total)) => so_far(done, total, elapsed),
-                    None => usually(expected),
-                };
-                eprintln!("{line} ... {}{rest}", span(elapsed));
+                let says = seen.lock().unwrap_or_else(PoisonError::into_inner);
+                let rest = says.far.map_or_else(|| usually(expected), |far| far.to_string());
+                eprintln!("{line} ... {}{rest}{}", span(elapsed), says.note);
             }
         });
-        Self { what, started, screen: Some(Screen::Plain { stop, ticker, far }) }
+        Self { what, started, screen: Some(Screen::Plain { stop, ticker, says }) }
     }
 
     /// Says how far it is: a bar and the time left, on a terminal.
@@ -118,16 +117,31 @@ impl Step {
         match &self.screen {
             Some(Screen::Live { bar, .. }) => {
                 if bar.length() != Some(total)
-                    && let Ok(style) =
-                        ProgressStyle::with_template("{spinner} {msg}  [{bar:24}] {pos}/{len}  {elapsed}, {eta} left")
+                    && let Ok(style) = ProgressStyle::with_template(
+                        "{spinner} {msg}  [{bar:24}] {pos}/{len}  {elapsed}, {eta} left",
+                    )
                 {
                     bar.set_style(style.progress_chars("=> "));
                     bar.set_length(total);
                 }
                 bar.set_position(done);
             }
-            Some(Screen::Plain { far, .. }) => {
-                *far.lock().unwrap_or_else(PoisonError::into_inner) = Some((done, total));
+            Some(Screen::Plain { says, .. }) => {
+                let mut says = says.lock().unwrap_or_else(PoisonError::into_inner);
+                let first = says.far.map_or((done, Instant::now()), |far| far.first);
+                says.far = Some(Far { first, done, total, since: first.1.elapsed() });
+            }
+            None => {}
+        }
+    }
+
+    /// Says what it is at, beside how far: a phase, a loss. Empty: nothing.
+    pub fn note(&self, note: &str) {
+        let note = if note.is_empty() { String::new() } else { format!("  {note}") };
+        match &self.screen {
+            Some(Screen::Live { bar, .. }) => bar.set_message(format!("{}{note}", self.what)),
+            Some(Screen::Plain { says, .. }) => {
+                says.lock().unwrap_or_else(PoisonError::into_inner).note = note;
             }
             None => {}
         }
@@ -172,13 +186,32 @@ fn usually(expected: Option<Duration>) -> String {
     expected.map(|time| format!(" (usually {})", span(time))).unwrap_or_default()
 }
 
-/// How far, and how long yet if it goes on as it went.
-fn so_far(done: u64, total: u64, elapsed: Duration) -> String {
-    let left = match done {
-        0 => String::new(),
-        done => format!(", {} left", span(elapsed.mul_f64(total.saturating_sub(done) as f64 / done as f64))),
-    };
-    format!(" ({done} of {total}{left})")
+/// What a step last said of itself.
+#[derive(Default)]
+struct Says {
+    far: Option<Far>,
+    note: String,
+}
+
+/// How far a step is, and how long yet if it goes on as it went since it first said so.
+#[derive(Clone, Copy)]
+struct Far {
+    first: (u64, Instant),
+    done: u64,
+    total: u64,
+    since: Duration,
+}
+
+impl fmt::Display for Far {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { first, done, total, since } = *self;
+        write!(f, " ({done} of {total}")?;
+        let (made, left) = (done.saturating_sub(first.0), total.saturating_sub(done));
+        if made > 0 {
+            write!(f, ", {} left", span(since.mul_f64(left as f64 / made as f64)))?;
+        }
+        f.write_str(")")
+    }
 }
 
 /// A time span as people say it: `8s`, `6m30s`.
@@ -203,8 +236,9 @@ mod tests {
 
     #[test]
     fn what_is_left_takes_as_long_as_what_was_done() {
-        assert_eq!(so_far(20, 60, Duration::from_secs(10)), " (20 of 60, 20s left)");
-        assert_eq!(so_far(0, 60, Duration::from_secs(10)), " (0 of 60)");
+        let far = |done| Far { first: (10, Instant::now()), done, total: 60, since: Duration::from_secs(10) };
+        assert_eq!(far(20).to_string(), " (20 of 60, 40s left)");
+        assert_eq!(far(10).to_string(), " (10 of 60)");
     }
 
     #[test]

@@ -200,7 +200,7 @@ impl Tool {
                 go
             }
             Recipe::Cargo { krate, features } => {
-                let mut cargo = command("cargo", ["install", krate, "--version", self.version, "--locked"]);
+                let mut cargo = command::cargo(["install", krate, "--version", self.version, "--locked"]);
                 cargo.args(["--no-default-features", "--features", features, "--root"]).arg(out);
                 // A build folder of its own, removed afterwards; outside the checkout, whose profile is not Garage's.
                 let target = scratch.join("target");
@@ -208,11 +208,7 @@ impl Tool {
                     .current_dir(scratch)
                     .env("CARGO_TARGET_DIR", &target)
                     .env("CARGO_BUILD_BUILD_DIR", target);
-                for inherited in
-                    ["CARGO", "CARGO_MANIFEST_DIR", "CARGO_PKG_NAME", "RUSTFLAGS", "CARGO_ENCODED_RUSTFLAGS"]
-                {
-                    cargo.env_remove(inherited);
-                }
+                cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
                 cargo
             }
         }

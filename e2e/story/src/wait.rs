@@ -55,8 +55,11 @@ where
             bail!("{kind} {name} failed: {says}\n{}", go_on(&kind, name));
         }
         if says != last {
-            progress.say(&format!("    {says}"));
+            step.note(&says);
             (last, since) = (says, tokio::time::Instant::now());
+        }
+        if let Some(percent) = percentage(&value) {
+            step.at(percent, 100);
         }
         if since.elapsed() > PATIENCE {
             bail!("{kind} {name} stands still for {PATIENCE:?}: {last}\n{}", go_on(&kind, name));
@@ -112,16 +115,17 @@ fn observed(value: &Value) -> bool {
         || value["status"]["observedGeneration"] == value["metadata"]["generation"]
 }
 
+/// How far the run of an object is, while there is one.
+fn percentage(value: &Value) -> Option<u64> {
+    value["status"]["progress"]["percentage"].as_u64()
+}
+
 /// Progress while there is some, else the first condition that is not True.
 fn says(value: &Value) -> String {
     let progress = &value["status"]["progress"];
-    if let (Some(percent), Some(phase)) = (progress["percentage"].as_i64(), progress["phase"].as_str())
-        && percent < 100
-    {
+    if let (Some(..100), Some(phase)) = (percentage(value), progress["phase"].as_str()) {
         let loss = progress["loss"].as_str().map(|loss| format!(", loss {loss}")).unwrap_or_default();
-        let left = progress["estimatedRemainingSeconds"].as_i64();
-        let left = left.map(|seconds| format!(", {seconds} s left")).unwrap_or_default();
-        return format!("{} {percent} % {phase}{loss}{left}", bar(percent));
+        return format!("{phase}{loss}");
     }
     match conditions(value).find(|condition| condition["status"] != "True") {
         Some(condition) => {
@@ -131,9 +135,4 @@ fn says(value: &Value) -> String {
         None if value.is_null() => "not there yet".into(),
         None => "no status yet".into(),
     }
-}
-
-fn bar(percent: i64) -> String {
-    let full = usize::try_from(percent / 5).unwrap_or(0).min(20);
-    format!("[{}{}]", "#".repeat(full), " ".repeat(20 - full))
 }

@@ -108,13 +108,7 @@ fn service(part: &Part, name: &str) -> Service {
     }
 }
 
-fn deployment(
-    part: &Part,
-    name: &str,
-    replicas: i32,
-    storage: &StorageStatus,
-    site: &Site,
-) -> Deployment {
+fn deployment(part: &Part, name: &str, replicas: i32, storage: &StorageStatus, site: &Site) -> Deployment {
     let (wal, wal_mount) = scratch("wal", WAL);
     let (tmp, tmp_mount) = scratch("tmp", "/tmp");
     let container = Container {

@@ -132,7 +132,8 @@ async fn in_a_shared_bucket_it_has_a_prefix_and_a_secret_of_its_own() {
         prefix: "coops/".into(),
         key: Credentials::new("id".to_owned(), "secret".to_owned()),
     };
-    settle_with(&cluster, Some(DefaultStore { endpoint: location.endpoint, region: location.region, parts })).await;
+    settle_with(&cluster, Some(DefaultStore { endpoint: location.endpoint, region: location.region, parts }))
+        .await;
     assert_eq!(reason(&cluster, "StorageReady"), is("True", "Answers"));
     let storage = object(&cluster).status.unwrap().storage.unwrap();
     assert_eq!(

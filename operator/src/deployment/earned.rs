@@ -11,12 +11,12 @@ use kube::ResourceExt as _;
 ///
 /// # Errors
 /// When an amount in a Settlement is no decimal, or the sum is out of range.
-pub fn earned(
-    name: &str,
-    settlements: &[Settlement],
-) -> Result<Option<(UsageStatus, Money)>, MoneyError> {
-    let mut closed: Vec<(&Settlement, Vec<&RevenueLine>)> =
-        settlements.iter().map(|one| (one, lines(one, name))).filter(|(_, lines)| !lines.is_empty()).collect();
+pub fn earned(name: &str, settlements: &[Settlement]) -> Result<Option<(UsageStatus, Money)>, MoneyError> {
+    let mut closed: Vec<(&Settlement, Vec<&RevenueLine>)> = settlements
+        .iter()
+        .map(|one| (one, lines(one, name)))
+        .filter(|(_, lines)| !lines.is_empty())
+        .collect();
     // RFC 3339 in UTC with whole seconds sorts as text.
     closed.sort_by(|(one, _), (other, _)| one.spec.period.end.cmp(&other.spec.period.end));
     let Some((newest, _)) = closed.last() else { return Ok(None) };
@@ -66,12 +66,20 @@ mod tests {
     #[test]
     fn lines_of_all_closed_periods_add_up_and_the_newest_is_named() {
         let settlements = [
-            settlement("b", "2026-11-01T00:00:00Z", "USD", json!([line("songs", "0.25"), line("other", "9")])),
+            settlement(
+                "b",
+                "2026-11-01T00:00:00Z",
+                "USD",
+                json!([line("songs", "0.25"), line("other", "9")]),
+            ),
             settlement("a", "2026-10-01T00:00:00Z", "USD", json!([line("songs", "0.50")])),
         ];
         let (usage, revenue) = earned("songs", &settlements).unwrap().unwrap();
         assert_eq!((usage.requests, usage.input_tokens, usage.output_tokens), (4, 20, 10));
-        assert_eq!((usage.through.as_str(), revenue.amount.as_str(), revenue.currency.as_str()), ("b", "0.75", "USD"));
+        assert_eq!(
+            (usage.through.as_str(), revenue.amount.as_str(), revenue.currency.as_str()),
+            ("b", "0.75", "USD")
+        );
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use cooperator_api::deployment::Deployment;
 use cooperator_kit::apply as bring;
-use kube::{Resource as _, ResourceExt as _};
 use kube::runtime::controller::Action;
+use kube::{Resource as _, ResourceExt as _};
 
 use super::status::{self, Serving};
 use super::{build, dereference, earned, validate};

@@ -2,7 +2,7 @@
 
 use cooperator_api::fine_tune::{self as api, FineTune};
 use cooperator_contract::run::{
-    Gate, GateOperator, LoraOptions, Metric, Schedule, Task, TrainTask, TrainingOptions,
+    AttributionMethod, Gate, GateOperator, LoraOptions, Metric, Schedule, Task, TrainTask, TrainingOptions,
 };
 use kube::ResourceExt as _;
 
@@ -59,6 +59,10 @@ fn task(tune: &FineTune, admitted: &Admitted, image: &str) -> TrainTask {
         prompts: spec.evaluation.prompts.clone(),
         evaluation_tokens: unsigned(spec.evaluation.max_tokens),
         gates: spec.evaluation.gates.iter().map(gate).collect(),
+        attribution: match spec.attribution.method {
+            api::AttributionMethod::None => AttributionMethod::None,
+            api::AttributionMethod::Tokens => AttributionMethod::Tokens,
+        },
         builder_image: image.to_owned(),
     }
 }

@@ -40,8 +40,8 @@ pub fn down(progress: &Progress) -> Result<()> {
 #[must_use]
 pub fn way_on(cluster: &Cluster) -> String {
     format!(
-        "The cluster is up. Go on by hand:\n  export KUBECONFIG={}\n  export PATH=$PATH:{}:{}\n  kubectl get nodes\n\
-         Remove it: cargo xtask down",
+        "The cluster is up. Go on by hand:\n  export KUBECONFIG={}\n  export PATH=$PATH:{}:{}\n  kubectl get coop --all-namespaces\n\
+         Remove all of it: cargo xtask down",
         cluster.kubeconfig.display(),
         tools::KUBERNETES.folder().display(),
         tools::HELM.folder().display(),

@@ -35,7 +35,8 @@ pub fn demo(options: &Options, progress: &Progress) -> Result<()> {
             debian::ensure(progress)?;
             tools::ensure(&[tools::HELM, tools::KUBERNETES], progress)?;
             let programs = Programs::build(progress)?;
-            let references = image::publish(registry, image::VERSION, options.base.as_deref(), progress)?;
+            // No tag: a cluster that has an image of this name has this one, since its digest is in the name.
+            let references = image::publish(&programs, registry, None, options.base.as_deref(), progress)?;
             install::install(kubeconfig, &image::values_of(&references), progress)?;
             story(&programs, kubeconfig)
         }

@@ -12,7 +12,7 @@ use cooperator_cluster::{Cluster, Progress, debian, paths};
 use crate::workspace::Programs;
 
 /// The tag of this version's images.
-pub const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"));
+const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"));
 
 /// Options of `cargo xtask image`.
 #[derive(Args)]
@@ -97,7 +97,8 @@ pub fn image(options: &Options, progress: &Progress) -> Result<()> {
             Ok(())
         }
         Some(registry) => {
-            for reference in publish(registry, &options.tag, options.base.as_deref(), progress)? {
+            let (programs, tag) = (released(progress)?, Some(options.tag.as_str()));
+            for reference in publish(&programs, registry, tag, options.base.as_deref(), progress)? {
                 progress.say(&reference);
             }
             Ok(())
@@ -112,7 +113,7 @@ pub fn image(options: &Options, progress: &Progress) -> Result<()> {
 /// When a build fails.
 pub fn build(programs: &Programs, progress: &Progress) -> Result<Images> {
     let local = |source: &Source| {
-        let files = stripped(source, programs, "dev")?;
+        let files = stripped(source, programs)?;
         with_recipe(source, &files, Some(images::RUNTIME), |recipe| Ok(images::build(recipe, progress)?))
     };
     Ok(Images { operator: local(&OPERATOR)?, trainer: local(&TRAINER)?, garage: images::garage(progress)? })
@@ -129,15 +130,19 @@ pub fn load(cluster: &Cluster, images: &Images) -> Result<()> {
     Ok(())
 }
 
-/// Builds our images with --release and pushes them; returns the references of operator and trainer.
+/// Builds our images from these programs and pushes them; returns the references of operator and trainer.
 ///
 /// # Errors
 /// When a build fails or the registry refuses.
-pub fn publish(registry: &str, tag: &str, base: Option<&str>, progress: &Progress) -> Result<[String; 2]> {
-    let packages: Vec<&str> = [&OPERATOR, &TRAINER].iter().flat_map(|source| source.programs).copied().collect();
-    let programs = Programs::release(&packages, progress)?;
+pub fn publish(
+    programs: &Programs,
+    registry: &str,
+    tag: Option<&str>,
+    base: Option<&str>,
+    progress: &Progress,
+) -> Result<[String; 2]> {
     let push = |source: &Source| {
-        let files = stripped(source, &programs, "release")?;
+        let files = stripped(source, programs)?;
         with_recipe(source, &files, None, |recipe| {
             Ok(images::publish(recipe, registry, tag, base, progress)?)
         })
@@ -145,9 +150,16 @@ pub fn publish(registry: &str, tag: &str, base: Option<&str>, progress: &Progres
     Ok([push(&OPERATOR)?, push(&TRAINER)?])
 }
 
+/// Our programs with the release profile, for images that people run.
+fn released(progress: &Progress) -> Result<Programs> {
+    let packages: Vec<&str> =
+        [&OPERATOR, &TRAINER].iter().flat_map(|source| source.programs).copied().collect();
+    Programs::release(&packages, progress)
+}
+
 /// Copies of an image's programs without symbols: name and where each lies.
-fn stripped(source: &Source, programs: &Programs, profile: &str) -> Result<Vec<(&'static str, PathBuf)>> {
-    let folder = paths::cache().join("programs").join(profile);
+fn stripped(source: &Source, programs: &Programs) -> Result<Vec<(&'static str, PathBuf)>> {
+    let folder = paths::cache().join("programs");
     std::fs::create_dir_all(&folder).with_context(|| format!("cannot create {}", folder.display()))?;
     let copy = |name: &&'static str| {
         let copy = folder.join(name);

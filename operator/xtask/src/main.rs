@@ -1,5 +1,6 @@
 //! `cargo xtask`: what a developer runs.
 
+mod cache;
 mod cluster;
 mod codegen;
 mod demo;

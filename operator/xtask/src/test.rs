@@ -44,7 +44,8 @@ fn end_to_end(programs: &Programs, progress: &Progress) -> Result<()> {
     let was_up = Cluster::open(&paths::cluster_state()).is_ok();
     let cluster = demo::installed(programs, progress)?;
     progress.say("End-to-end tests");
-    let mut tests = cargo(&["test", "--workspace", "--test", "e2e", "--", "--include-ignored", "--test-threads=1"]);
+    let mut tests =
+        cargo(&["test", "--workspace", "--test", "e2e", "--", "--include-ignored", "--test-threads=1"]);
     shown("cargo test --test e2e", tests.env(KUBECONFIG, &cluster.kubeconfig)).map_err(|error| {
         anyhow::Error::from(error).context(format!("the cluster is still up: {}", cluster::way_on(&cluster)))
     })?;

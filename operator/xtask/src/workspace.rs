@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
-use cooperator_cluster::command::{command, lines, output};
+use cooperator_cluster::command::{self, lines, output};
 use cooperator_cluster::{Progress, paths};
 use serde_json::Value;
+
+use crate::cache;
 
 /// Where each compiled program lies.
 pub struct Programs(BTreeMap<String, PathBuf>);
@@ -21,6 +23,7 @@ impl Programs {
     /// # Errors
     /// When it does not compile.
     pub fn build(progress: &Progress) -> Result<Self> {
+        progress.during("Linking what another checkout compiled", None, cache::fill)?;
         compile(&["--workspace", "--bins", "--examples"], "Compiling the workspace", progress)
     }
 
@@ -51,8 +54,10 @@ fn compile(arguments: &[&str], what: &str, progress: &Progress) -> Result<Progra
     let step = progress.step(what, None);
     let result = lines("cargo build", &mut cargo, &paths::cache().join("logs/cargo-build.log"), |line| {
         let Ok(message) = serde_json::from_str::<Value>(line) else { return };
-        if let Some(package) = message["package_id"].as_str() {
-            done.insert(package.to_owned());
+        let Some(package) = message["package_id"].as_str() else { return };
+        done.insert(package.to_owned());
+        // What was compiled before comes first and says nothing about how long the rest takes.
+        if message["fresh"] == false {
             step.at(done.len() as u64, total.max(done.len()) as u64);
         }
         programs.extend(program(&message));
@@ -67,7 +72,7 @@ fn compile(arguments: &[&str], what: &str, progress: &Progress) -> Result<Progra
 
 /// `cargo` at the root of the checkout.
 pub fn cargo(arguments: &[&str]) -> Command {
-    let mut cargo = command("cargo", arguments);
+    let mut cargo = command::cargo(arguments);
     cargo.current_dir(paths::workspace());
     cargo
 }
@@ -95,7 +100,8 @@ mod tests {
     #[test]
     fn programs_are_read_from_what_cargo_says() {
         let library = json!({"target": {"name": "a-lib"}, "executable": null});
-        let server = json!({"target": {"name": "cooperator-server"}, "executable": "/t/debug/cooperator-server"});
+        let server =
+            json!({"target": {"name": "cooperator-server"}, "executable": "/t/debug/cooperator-server"});
         assert_eq!(program(&library), None);
         assert_eq!(
             program(&server),

@@ -20,7 +20,8 @@ where
     K: Clone + std::fmt::Debug + DeserializeOwned + Serialize,
 {
     let api: Api<K> = Api::namespaced(cluster.client.clone(), PRESIDENTS);
-    let made = api.create(&PostParams::default(), &serde_json::from_value(wanted.clone()).unwrap()).await.unwrap();
+    let made =
+        api.create(&PostParams::default(), &serde_json::from_value(wanted.clone()).unwrap()).await.unwrap();
     let message = wait::reason::<K>(cluster, &made.name_any(), "Ready", reason).await.unwrap();
     api.delete(&made.name_any(), &DeleteParams::default()).await.unwrap();
     eprintln!("{reason}: {message}");
@@ -28,12 +29,16 @@ where
 }
 
 fn model(name: &str, digest: &str) -> Value {
-    object("BaseModel", name, json!({
-        "collectiveRef": {"name": PRESIDENTS}, "modality": "Text", "license": "Apache-2.0",
-        "source": {
-            "storageUri": "s3://presidents.presidents/incoming/SmolLM2-135M-Instruct.Q4_1.gguf", "digest": digest,
-        },
-    }))
+    object(
+        "BaseModel",
+        name,
+        json!({
+            "collectiveRef": {"name": PRESIDENTS}, "modality": "Text", "license": "Apache-2.0",
+            "source": {
+                "storageUri": "s3://presidents.presidents/incoming/SmolLM2-135M-Instruct.Q4_1.gguf", "digest": digest,
+            },
+        }),
+    )
 }
 
 #[tokio::test]
@@ -42,7 +47,10 @@ async fn a_base_model_with_another_digest_is_not_imported() {
     told().await;
     let zeros = format!("sha256:{}", "0".repeat(64));
     let message = refused::<BaseModel>(&connect().await, &model("another", &zeros), "DigestMismatch").await;
-    assert!(message.contains("b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"), "{message}");
+    assert!(
+        message.contains("b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
@@ -58,17 +66,25 @@ async fn a_base_model_whose_licence_the_policy_forbids_is_not_imported() {
 /// A Dataset of one Contribution with this source.
 async fn dataset_of(cluster: &Cluster, name: &str, storage_uri: &str, reason: &str) -> String {
     let api: Api<Contribution> = Api::namespaced(cluster.client.clone(), PRESIDENTS);
-    let mut contribution = object("Contribution", name, json!({
-        "collectiveRef": {"name": PRESIDENTS}, "memberRef": {"name": "grant"}, "modality": "Text",
-        "source": {"storageUri": storage_uri}, "license": "PDDL-1.0",
-        "grants": [{"use": "GenerativeTraining", "allowed": true}],
-    }));
+    let mut contribution = object(
+        "Contribution",
+        name,
+        json!({
+            "collectiveRef": {"name": PRESIDENTS}, "memberRef": {"name": "grant"}, "modality": "Text",
+            "source": {"storageUri": storage_uri}, "license": "PDDL-1.0",
+            "grants": [{"use": "GenerativeTraining", "allowed": true}],
+        }),
+    );
     contribution["metadata"]["labels"] = json!({"corpus": name});
     api.create(&PostParams::default(), &serde_json::from_value(contribution).unwrap()).await.unwrap();
-    let dataset = object("Dataset", name, json!({
-        "collectiveRef": {"name": PRESIDENTS}, "modality": "Text", "selector": {"matchLabels": {"corpus": name}},
-        "baseModelRef": {"name": "smollm2-135m"},
-    }));
+    let dataset = object(
+        "Dataset",
+        name,
+        json!({
+            "collectiveRef": {"name": PRESIDENTS}, "modality": "Text", "selector": {"matchLabels": {"corpus": name}},
+            "baseModelRef": {"name": "smollm2-135m"},
+        }),
+    );
     let message = refused::<Dataset>(cluster, &dataset, reason).await;
     api.delete(name, &DeleteParams::default()).await.unwrap();
     message

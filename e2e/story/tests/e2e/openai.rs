@@ -17,7 +17,8 @@ fn python() -> PathBuf {
     if !venv.join("ready").exists() {
         let log = paths::cache().join("logs/openai-client.log");
         run("python3 -m venv", command("python3", ["-m", "venv", "--clear"]).arg(&venv), &log).unwrap();
-        let mut pip = command(&python, ["-m", "pip", "install", "--quiet", "--requirement", "requirements.txt"]);
+        let mut pip =
+            command(&python, ["-m", "pip", "install", "--quiet", "--requirement", "requirements.txt"]);
         run("pip install", pip.current_dir(&folder), &log).unwrap();
         std::fs::write(venv.join("ready"), "").unwrap();
     }

@@ -37,14 +37,20 @@ async fn the_statement_splits_exactly_what_the_requests_earned() {
         .revenue
         .iter()
         .fold((0, 0), |(input, output), line| (input + line.input_tokens, output + line.output_tokens));
-    let answered: (u64, u64) = told.answers.iter().fold((0, 0), |(input, output), answer| {
-        (input + answer.input_tokens, output + answer.output_tokens)
-    });
+    let answered: (u64, u64) = told
+        .answers
+        .iter()
+        .fold((0, 0), |(input, output), answer| (input + answer.input_tokens, output + answer.output_tokens));
     assert_eq!(metered, answered, "every token is billed once");
     // 20 a million prompt tokens, 80 a million generated ones, as examples/presidents/deployment.yaml says.
     let earned = metered.0 * 20 + metered.1 * 80;
     let micro: Amount = "0.000001".parse().unwrap();
     assert_eq!(amount(&statement.gross), micro.times(i128::from(earned)).unwrap());
     assert_eq!(settle::sum(statement).unwrap(), amount(&statement.gross));
-    assert!(statement.payments.iter().all(|payment| amount(&payment.amount) > Amount::ZERO || payment.member == "hayes"));
+    assert!(
+        statement
+            .payments
+            .iter()
+            .all(|payment| amount(&payment.amount) > Amount::ZERO || payment.member == "hayes")
+    );
 }

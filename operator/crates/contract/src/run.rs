@@ -212,8 +212,19 @@ pub struct TrainTask {
     pub evaluation_tokens: u64,
     /// What the adapter must reach.
     pub gates: Vec<Gate>,
+    /// How the adapter's manifest credits members.
+    pub attribution: AttributionMethod,
     /// Image that trains, by digest where known, for the provenance.
     pub builder_image: String,
+}
+
+/// How credit is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AttributionMethod {
+    /// Not at all: the manifest credits nobody, and what the adapter earns is split equally among the members.
+    None,
+    /// By accepted training tokens, through the split sheets.
+    Tokens,
 }
 
 /// LoRA parameters (PEFT's names).

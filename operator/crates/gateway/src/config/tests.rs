@@ -115,8 +115,7 @@ fn of_two_deployments_with_one_model_name_the_older_stays() {
 fn leases_are_read_as_they_were_written() {
     let object = key(1, |key| {
         key["status"]["spent"] = json!({"amount": "1.5", "currency": "USD"});
-        key["status"]["leases"] =
-            json!([{"gateway": "g", "granted": "2", "spent": "1.5"}]);
+        key["status"]["leases"] = json!([{"gateway": "g", "granted": "2", "spent": "1.5"}]);
     });
     let state = state(&object).unwrap();
     assert_eq!((state.budget, state.spent), (Some("10".parse().unwrap()), "1.5".parse().unwrap()));

@@ -82,8 +82,11 @@ fn quality(Card { measured, curve, .. }: &Card<'_>) -> String {
 }
 
 fn attribution(Card { dataset, manifest, .. }: &Card<'_>) -> String {
-    let mut text =
-        "## Whose work is in it\n\n| member | tokens credited | share |\n| --- | ---: | ---: |\n".to_owned();
+    let mut text = "## Whose work is in it\n\n".to_owned();
+    text.push_str(match manifest.attribution.is_empty() {
+        true => "Nobody is credited: what it earns is split equally among the members.\n",
+        false => "| member | tokens credited | share |\n| --- | ---: | ---: |\n",
+    });
     for part in &manifest.attribution {
         // Integers all the way: a share of 10^9 as per cent with two digits, rounded.
         let hundredths = (part.weight + 50_000) / 100_000;

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use cooperator_contract::manifest::{
     AdapterManifest, DatasetManifest, Evaluation, File, MemberWeight, ModelManifest,
 };
-use cooperator_contract::run::TrainTask;
+use cooperator_contract::run::{AttributionMethod, TrainTask};
 use cooperator_contract::{canonical, layout};
 use cooperator_core::attribution::{Given, weigh};
 use cooperator_core::consent::Share;
@@ -54,7 +54,10 @@ pub(super) async fn publish(context: &Context, work: Work<'_>) -> Result<Digest,
         lora: task.lora.clone(),
         training: task.training.clone(),
         files: vec![file(CONFIG, &config), file(TENSORS, &tensors)],
-        attribution: attribution(dataset)?,
+        attribution: match task.attribution {
+            AttributionMethod::None => Vec::new(),
+            AttributionMethod::Tokens => by_tokens(dataset)?,
+        },
     };
     let manifest_bytes = canonical(&manifest).map_err(Failure::internal)?;
     let digest = Digest::of(&manifest_bytes);
@@ -98,7 +101,7 @@ pub(super) async fn publish(context: &Context, work: Work<'_>) -> Result<Digest,
 }
 
 /// Who is credited with what, by tokens trained on, through the split sheets.
-fn attribution(dataset: &DatasetManifest) -> Result<Vec<MemberWeight>, Failure> {
+fn by_tokens(dataset: &DatasetManifest) -> Result<Vec<MemberWeight>, Failure> {
     let sheets: Vec<Vec<Share>> = dataset
         .contributions
         .iter()

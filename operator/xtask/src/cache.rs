@@ -1,0 +1,134 @@
+//! Dependencies that another checkout has compiled, lent to this one.
+//!
+//! Each checkout has a build folder of its own below one parent (`.cargo/config.toml`). A fresh one would compile
+//! hundreds of crates that lie ready next to it; crates of a registry are the same in every checkout, so their
+//! artifacts are linked over. Those of the workspace are not: they are this checkout's own.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use anyhow::{Context, Result};
+use cooperator_cluster::command::output;
+use cooperator_cluster::paths;
+use serde_json::Value;
+
+use crate::workspace::cargo;
+
+/// File in a build folder that names its checkout.
+const CHECKOUT: &str = "checkout";
+/// Depth of a build folder below the parent: cargo splits the hash of the path in two.
+const DEPTH: usize = 2;
+
+/// Fills this checkout's build folder from the one used last, if it is new; removes those of checkouts that are gone.
+///
+/// # Errors
+/// When cargo does not say where it builds, or files cannot be linked.
+pub fn fill() -> Result<()> {
+    let metadata = output("cargo metadata", &mut cargo(&["metadata", "--format-version=1", "--no-deps"]))?;
+    let metadata: Value = serde_json::from_str(&metadata)?;
+    let own = metadata["build_directory"].as_str().context("cargo metadata names no build_directory")?;
+    let own = Path::new(own);
+    let parent = own.ancestors().nth(DEPTH).context("a build folder has a parent")?;
+    let ours = names(&metadata);
+    let others: Vec<PathBuf> = folders(parent, DEPTH).into_iter().filter(|folder| folder != own).collect();
+    let marker = own.join(CHECKOUT);
+    if !marker.exists() {
+        if let Some(newest) = others.iter().max_by_key(|folder| used(folder)) {
+            link(&newest.join("debug"), &own.join("debug"), &ours)
+                .with_context(|| format!("cannot link {} to {}", newest.display(), own.display()))?;
+        }
+        fs::create_dir_all(own)?;
+    }
+    // Written each time: its age tells when the folder was used last.
+    fs::write(&marker, paths::workspace().as_os_str().as_encoded_bytes())?;
+    others.iter().filter(|folder| is_orphan(folder)).try_for_each(|folder| Ok(fs::remove_dir_all(folder)?))
+}
+
+/// What the files of workspace crates begin with: names of packages and targets, as cargo and as rustc writes them.
+fn names(metadata: &Value) -> Vec<String> {
+    let packages = metadata["packages"].as_array().into_iter().flatten();
+    let targets = packages.flat_map(|package| {
+        let targets = package["targets"].as_array().into_iter().flatten();
+        targets.chain([package]).filter_map(|named| named["name"].as_str())
+    });
+    targets.flat_map(|name| [format!("{name}-"), format!("{}-", name.replace('-', "_"))]).collect()
+}
+
+fn folders(parent: &Path, depth: usize) -> Vec<PathBuf> {
+    let below = fs::read_dir(parent).into_iter().flatten().flatten().map(|entry| entry.path());
+    let below: Vec<PathBuf> = below.filter(|path| path.is_dir()).collect();
+    match depth {
+        0 | 1 => below,
+        _ => below.iter().flat_map(|folder| folders(folder, depth - 1)).collect(),
+    }
+}
+
+fn used(folder: &Path) -> Option<SystemTime> {
+    fs::metadata(folder.join(CHECKOUT)).and_then(|file| file.modified()).ok()
+}
+
+/// Whether the checkout that a build folder names is gone.
+fn is_orphan(folder: &Path) -> bool {
+    fs::read_to_string(folder.join(CHECKOUT)).is_ok_and(|checkout| !Path::new(&checkout).exists())
+}
+
+/// Links every file of `from` that is not of a workspace crate to the same place below `to`; what is there stays.
+fn link(from: &Path, to: &Path, ours: &[String]) -> io::Result<()> {
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let bare = name.strip_prefix("lib").unwrap_or(&name);
+        if name == "incremental" || ours.iter().any(|own| name.starts_with(own) || bare.starts_with(own)) {
+            continue;
+        }
+        let (source, target) = (entry.path(), to.join(&name));
+        if entry.file_type()?.is_dir() {
+            link(&source, &target, ours)?;
+        } else if !target.exists() {
+            fs::create_dir_all(to)?;
+            fs::hard_link(&source, &target)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_dependency_is_linked_and_a_crate_of_the_workspace_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, to) = (folder.path().join("from"), folder.path().join("to"));
+        let files = [
+            "deps/libkube-1.rlib",
+            "deps/libcooperator_core-1.rlib",
+            ".fingerprint/kube-1/lib",
+            "incremental/x/y",
+        ];
+        for file in files {
+            fs::create_dir_all(from.join(file).parent().unwrap()).unwrap();
+            fs::write(from.join(file), file).unwrap();
+        }
+        let metadata =
+            json!({"packages": [{"name": "cooperator-core", "targets": [{"name": "cooperator_core"}]}]});
+        link(&from, &to, &names(&metadata)).unwrap();
+        link(&from, &to, &names(&metadata)).unwrap();
+        let is_there: Vec<bool> = files.iter().map(|file| to.join(file).exists()).collect();
+        assert_eq!(is_there, [true, false, true, false]);
+    }
+
+    #[test]
+    fn a_folder_whose_checkout_is_gone_is_an_orphan() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(CHECKOUT), folder.path().as_os_str().as_encoded_bytes()).unwrap();
+        assert!(!is_orphan(folder.path()));
+        fs::write(folder.path().join(CHECKOUT), "/no/such/checkout").unwrap();
+        assert!(is_orphan(folder.path()));
+        assert!(!is_orphan(Path::new("/no/such/folder")), "an unmarked folder may be in use");
+    }
+}
