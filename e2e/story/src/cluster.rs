@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::discovery::{ApiCapabilities, Scope};
@@ -56,9 +56,16 @@ impl Cluster {
                 }
                 _ => Api::all_with(self.client.clone(), &resource),
             };
-            api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object))
-                .await
-                .with_context(|| format!("{}: {} {name}", manifest.display(), gvk.kind))?;
+            let applied =
+                api.patch(&name, &PatchParams::apply(FIELD_MANAGER).force(), &Patch::Apply(&object)).await;
+            match applied {
+                Ok(_) => {}
+                // Its message says it all; the rest of the answer repeats it.
+                Err(kube::Error::Api(status)) => bail!("{}: {}", manifest.display(), status.message),
+                Err(error) => {
+                    return Err(error).context(format!("{}: {} {name}", manifest.display(), gvk.kind));
+                }
+            }
         }
         Ok(())
     }

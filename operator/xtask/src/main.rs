@@ -9,6 +9,8 @@ mod install;
 mod test;
 mod workspace;
 
+use std::process::ExitCode;
+
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use cooperator_cluster::{Progress, paths};
@@ -37,7 +39,17 @@ enum Command {
     Test,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
     let (root, progress) = (paths::workspace(), Progress::new());
     match Args::parse().command {
         Command::Demo(options) => demo::demo(&options, &progress),

@@ -131,6 +131,9 @@ pub async fn execute(
     let doing = tokio::spawn(
         async move {
             let outcome = perform(&context, task).await;
+            if let Outcome::Succeeded { .. } = outcome {
+                context.reporter.phase("done", 100);
+            }
             context.reporter.finish().await;
             outcome
         }

@@ -37,12 +37,12 @@ impl Reporter {
         self.progress.send_modify(change);
     }
 
-    /// A new phase at this percentage, nothing of the last one's steps left.
+    /// A new phase at this percentage; of the last one's steps only the loss stays.
     pub fn phase(&self, phase: &str, percentage: u8) {
         tracing::info!(phase, "phase");
         self.update(|progress| {
-            let attempt = progress.attempt;
-            *progress = Progress { attempt, ..Progress::default() };
+            let (attempt, loss) = (progress.attempt, progress.loss.take());
+            *progress = Progress { attempt, loss, ..Progress::default() };
             phase.clone_into(&mut progress.phase);
             progress.progress_percentage = percentage.min(100);
         });
