@@ -6,6 +6,7 @@ use cooperator_core::digest::Digest;
 use cooperator_models::config::LlamaConfig;
 use cooperator_models::lora::LoraAdapter;
 use cooperator_models::optimizer::AdamW;
+use cooperator_store::Store;
 use serde::{Deserialize, Serialize};
 
 use super::curve::Point;
@@ -61,16 +62,26 @@ pub(super) async fn save(
         attempt: run.attempt,
         step: state.step,
         task: settings.task,
-        adapter: store.put_blob(tensors.into()).await?,
-        optimizer: store.put_blob(moments.into()).await?,
-        state: store.put_blob(canonical(state).map_err(Failure::internal)?.into()).await?,
+        adapter: put(store, tensors).await?,
+        optimizer: put(store, moments).await?,
+        state: put(store, canonical(state).map_err(Failure::internal)?).await?,
     };
     store.put_manifest(|_| layout::checkpoint(&run.uid, run.attempt, state.step), &manifest).await?;
     prune(context, settings, &manifest).await
 }
 
+/// Writes a blob even over one of the same name and size: the same step gives the same bytes, so after a checkpoint
+/// was found broken its blobs are what would be taken for already there.
+async fn put(store: &Store, bytes: Vec<u8>) -> Result<Digest, Failure> {
+    let digest = Digest::of(&bytes);
+    store.put(&layout::blob(&digest), bytes.into()).await?;
+    Ok(digest)
+}
+
 async fn prune(context: &Context, settings: &Settings, newest: &CheckpointManifest) -> Result<(), Failure> {
-    let places = fence::places(context).await?;
+    let mut places = fence::check(context).await?;
+    // As they were written, not by step: an attempt that passed over a broken checkpoint is behind it for a while.
+    places.sort_by_key(|place| (place.attempt, place.step));
     let surplus = settings.policy.surplus(&places);
     let mut kept = Vec::new();
     for place in &places[surplus.len()..] {

@@ -73,7 +73,8 @@ impl HeldOut {
     }
 }
 
-/// Measures both models and looks at the gates. Without held-out tokens nothing can be measured, and no gate holds.
+/// Measures both models and looks at the gates. Without held-out tokens nothing can be measured, and no gate holds. A
+/// loss that is no number is a failure: the last step may be the one that broke the adapter.
 #[tracing::instrument(name = "evaluate", skip_all)]
 pub(super) async fn measure(
     context: &Context,
@@ -97,6 +98,14 @@ pub(super) async fn measure(
         tokio::task::yield_now().await;
     }
     let [base, adapted] = sums.map(|sum| sum.mean());
+    let losses = (held_out.tokens > 0).then_some((base, adapted));
+    if losses.is_some() && !(base.is_finite() && adapted.is_finite()) {
+        let message = format!(
+            "held-out loss is {base} without and {adapted} with the adapter; lower the learning rate; \
+             nothing is published"
+        );
+        return Err(Failure::new(FailureReason::LossNotFinite, message));
+    }
     let mut samples = Vec::with_capacity(task.prompts.len());
     for prompt in &task.prompts {
         stop_here(context)?;
@@ -108,7 +117,6 @@ pub(super) async fn measure(
         let (base, adapted) = (complete(Measure::Base)?, complete(Measure::Adapted)?);
         samples.push(Sample { prompt: prompt.clone(), base, adapted });
     }
-    let losses = (held_out.tokens > 0).then_some((base, adapted));
     let gates = task.gates.iter().map(|gate| judge(gate, losses)).collect::<Result<_, _>>()?;
     let quality = |loss: f64| Quality { loss: decimal(loss), perplexity: decimal(loss.exp()) };
     tracing::info!(base, adapted, tokens = held_out.tokens, "held-out loss");

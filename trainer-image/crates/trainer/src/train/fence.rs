@@ -29,12 +29,13 @@ fn parse(prefix: &str, key: String) -> Option<Place> {
     Some(Place { step: step.parse().ok()?, attempt: attempt.parse().ok()?, key })
 }
 
-/// Refuses to go on when a later attempt has written.
-pub(super) async fn check(context: &Context) -> Result<(), Failure> {
+/// As [`places`], but refuses to go on when a later attempt has written: this one is to write and remove no more.
+pub(super) async fn check(context: &Context) -> Result<Vec<Place>, Failure> {
     let own = context.run.attempt;
-    let newest = places(context).await?.into_iter().map(|place| place.attempt).max().unwrap_or(0);
+    let places = places(context).await?;
+    let newest = places.iter().map(|place| place.attempt).max().unwrap_or(0);
     if newest <= own {
-        return Ok(());
+        return Ok(places);
     }
     let message = format!(
         "attempt {own} was overtaken: attempt {newest} has written checkpoints, so this one publishes nothing"
