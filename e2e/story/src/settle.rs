@@ -77,9 +77,9 @@ pub fn table(statement: &Statement) -> Result<String> {
     let carried = amount(&statement.suspense.after)?.minus(amount(&statement.suspense.before)?)?;
     lines.push(line("reserve", "", "", &statement.reserve));
     lines.push(line("compute cost", "", "", &statement.recovered));
-    lines.push(line("carried over", "", "", &carried.to_string()));
+    lines.push(line("carried over", "", "", &carried.with_places(task.decimals)));
     lines.push(rule);
-    lines.push(line("sum", "", "", &sum(statement)?.to_string()));
+    lines.push(line("sum", "", "", &sum(statement)?.with_places(task.decimals)));
     lines.push(line("revenue", "", "", &statement.gross));
     Ok(lines.join("\n"))
 }

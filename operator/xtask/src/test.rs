@@ -42,6 +42,11 @@ pub fn test(root: &Path, progress: &Progress) -> Result<()> {
 /// a failure it stays, for its logs.
 fn end_to_end(programs: &Programs, progress: &Progress) -> Result<()> {
     let was_up = Cluster::open(&paths::cluster_state()).is_ok();
+    if !was_up {
+        progress.say("Tests of the local cluster itself");
+        let mut tests = cargo(&["test", "--workspace", "--test", "cluster", "--", "--include-ignored"]);
+        shown("cargo test --test cluster", &mut tests)?;
+    }
     let cluster = demo::installed(programs, progress)?;
     progress.say("End-to-end tests");
     let mut tests =

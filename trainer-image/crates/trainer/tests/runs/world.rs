@@ -8,8 +8,8 @@ use cooperator_contract::layout;
 use cooperator_contract::manifest::{CheckpointManifest, DatasetManifest, Evaluation};
 use cooperator_contract::outcome::{FailureReason, Outcome};
 use cooperator_contract::run::{
-    Gate, ImportTask, IngestContribution, IngestTask, LoraOptions, RunFile, RunId, Schedule, Source,
-    SplitShare, Task, TextFormat, TextOptions, TrainTask, TrainingOptions, VERSION,
+    AttributionMethod, Gate, ImportTask, IngestContribution, IngestTask, LoraOptions, RunFile, RunId,
+    Schedule, Source, SplitShare, Task, TextFormat, TextOptions, TrainTask, TrainingOptions, VERSION,
 };
 use cooperator_core::digest::Digest;
 use cooperator_store::Credentials;
@@ -279,6 +279,7 @@ pub fn training(Inputs { base_model, dataset }: Inputs) -> TrainTask {
         prompts: vec!["w10 w11 w12".to_owned()],
         evaluation_tokens: 0,
         gates: Vec::<Gate>::new(),
+        attribution: AttributionMethod::Tokens,
         builder_image: format!("registry.local/trainer@{}", Digest::of(b"image")),
     }
 }
