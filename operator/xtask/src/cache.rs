@@ -4,6 +4,7 @@
 //! hundreds of crates that lie ready next to it; crates of a registry are the same in every checkout, so their
 //! artifacts are linked over. Those of the workspace are not: they are this checkout's own.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -74,7 +75,8 @@ fn is_orphan(folder: &Path) -> bool {
     fs::read_to_string(folder.join(CHECKOUT)).is_ok_and(|checkout| !Path::new(&checkout).exists())
 }
 
-/// Links every file of `from` that is not of a workspace crate to the same place below `to`; what is there stays.
+/// Brings every file of `from` that is not of a workspace crate to the same place below `to`. What is there is replaced:
+/// compiling xtask itself has made some of the same crates anew, and cargo would take all that stands on them for older.
 fn link(from: &Path, to: &Path, ours: &[String]) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -86,12 +88,27 @@ fn link(from: &Path, to: &Path, ours: &[String]) -> io::Result<()> {
         let (source, target) = (entry.path(), to.join(&name));
         if entry.file_type()?.is_dir() {
             link(&source, &target, ours)?;
-        } else if !target.exists() {
+        } else {
             fs::create_dir_all(to)?;
-            fs::hard_link(&source, &target)?;
+            if target.exists() {
+                fs::remove_file(&target)?;
+            }
+            bring(&source, &target)?;
         }
     }
     Ok(())
+}
+
+/// Links what the compiler made, which is replaced and never written to. Cargo's own notes it does write to: those are
+/// copied, with their age, by which it tells what is fresh.
+fn bring(source: &Path, target: &Path) -> io::Result<()> {
+    let is_artifact = |extension: &OsStr| ["rlib", "rmeta", "so"].iter().any(|known| extension == *known);
+    if source.extension().is_some_and(is_artifact) {
+        return fs::hard_link(source, target);
+    }
+    fs::copy(source, target)?;
+    let modified = fs::metadata(source)?.modified()?;
+    fs::File::options().append(true).open(target)?.set_modified(modified)
 }
 
 #[cfg(test)]

@@ -4,6 +4,10 @@ use cooperator_core::digest::Digest;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// Response header in which a server names the adapter that answered, by digest. During a rollout pods of two adapters
+/// answer; what each request earned goes to those whose work answered it.
+pub const ADAPTER_HEADER: &str = "x-cooperator-adapter";
+
 /// One finished request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

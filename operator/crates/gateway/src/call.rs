@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cooperator_contract::usage::UsageStatus;
+use cooperator_contract::usage::{ADAPTER_HEADER, UsageStatus};
 use cooperator_core::api_key;
+use cooperator_core::digest::Digest;
 use cooperator_core::time::Clock;
 use http::header::{
     AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
@@ -164,7 +165,7 @@ impl Gateway {
         endpoint: Endpoint,
         route: &Route,
         checked: Checked,
-        ticket: Ticket,
+        mut ticket: Ticket,
         start: Instant,
     ) -> Result<Response<Body>, ApiError> {
         let sent = Instant::now();
@@ -172,6 +173,9 @@ impl Gateway {
             Ok(answer) => answer,
             Err(error) => return Err(self.failed(ticket, route, &error).await),
         };
+        if let Some(adapter) = adapter(answer.headers()) {
+            ticket.answered_by(adapter);
+        }
         let before = sent.saturating_duration_since(start);
         let status = answer.status();
         match status {
@@ -266,6 +270,11 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     }
     let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
+}
+
+/// The adapter that a server says it answers with; a server that is not ours says nothing.
+fn adapter(headers: &HeaderMap) -> Option<Digest> {
+    headers.get(ADAPTER_HEADER)?.to_str().ok()?.parse().ok()
 }
 
 fn is_stream(headers: &HeaderMap) -> bool {

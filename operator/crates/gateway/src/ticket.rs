@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use cooperator_contract::usage::{UsageRow, UsageStatus};
+use cooperator_core::digest::Digest;
 use cooperator_core::money::Amount;
 use cooperator_core::time::Timestamp;
 
@@ -21,6 +22,7 @@ pub struct Ticket {
     gateway: Arc<Gateway>,
     key: Option<Arc<Key>>,
     route: Arc<Route>,
+    adapter: Option<Digest>,
     hold: Option<Hold>,
     taken: Option<Taken>,
     likely_input: u64,
@@ -50,6 +52,7 @@ impl Ticket {
         let mut ticket = Self {
             gateway: Arc::clone(gateway),
             key,
+            adapter: route.adapter,
             route,
             hold: None,
             taken: Some(taken),
@@ -68,6 +71,11 @@ impl Ticket {
     /// The gateway.
     pub const fn gateway(&self) -> &Arc<Gateway> {
         &self.gateway
+    }
+
+    /// The server says which adapter answers: what is earned is that one's, whatever the Deployment says by now.
+    pub const fn answered_by(&mut self, adapter: Digest) {
+        self.adapter = Some(adapter);
     }
 
     /// Writes the row down and settles the money; returns when it is on disk. It goes on if the caller leaves now.
@@ -113,7 +121,7 @@ impl Ticket {
             key,
             consumer,
             deployment: self.route.deployment.clone(),
-            adapter: self.route.adapter,
+            adapter: self.adapter,
             input_tokens,
             output_tokens,
             price,

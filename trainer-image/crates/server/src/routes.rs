@@ -8,11 +8,12 @@ use axum::Router;
 use axum::body::Bytes;
 use axum::extract::rejection::BytesRejection;
 use axum::extract::{DefaultBodyLimit, State};
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::sse::{Event as SseEvent, Sse};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use cooperator_contract::run::ServeTask;
+use cooperator_contract::usage::ADAPTER_HEADER;
 use cooperator_core::time::{Clock, SystemClock};
 use cooperator_models::chat::ChatTemplate;
 use cooperator_models::tokenizer::Tokenizer;
@@ -167,10 +168,15 @@ async fn completions(State(app): State<Arc<App>>, body: Result<Bytes, BytesRejec
 }
 
 async fn answer(app: Arc<App>, endpoint: Endpoint, body: Result<Bytes, BytesRejection>) -> Response {
-    let response = match try_answer(&app, endpoint, body).await {
+    let mut response = match try_answer(&app, endpoint, body).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     };
+    if let Some(adapter) = app.task.adapter
+        && let Ok(value) = HeaderValue::try_from(adapter.to_string())
+    {
+        response.headers_mut().insert(ADAPTER_HEADER, value);
+    }
     let label = Answer { endpoint: endpoint.label(), code: response.status().as_u16() };
     app.metrics.requests.get_or_create(&label).inc();
     response

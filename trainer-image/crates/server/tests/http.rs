@@ -9,6 +9,7 @@ use std::time::Duration;
 use common::{BUCKET, MODEL, World, chat, content};
 use cooperator_contract::layout;
 use cooperator_contract::outcome::FailureReason;
+use cooperator_contract::usage::ADAPTER_HEADER;
 use cooperator_server::serve::ServeError;
 use futures::StreamExt as _;
 use serde_json::{Value, json};
@@ -72,6 +73,20 @@ async fn the_adapter_changes_the_answer() {
     let base = world.ready().await.post(CHAT, &chat("hello", json!({}))).await.1;
     assert_ne!(content(&adapted), content(&base));
     assert_ne!(adapted["system_fingerprint"], base["system_fingerprint"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_answer_names_the_adapter_that_gave_it() {
+    let mut world = World::new().await;
+    let adapter = world.task.adapter.unwrap().to_string();
+    for streamed in [false, true] {
+        let body = chat("hello", json!({"stream": streamed})).to_string();
+        let answer = world.ready().await.send(CHAT, &body).await;
+        assert_eq!(answer.headers()[ADAPTER_HEADER], adapter.as_str());
+    }
+    world.task.adapter = None;
+    let answer = world.ready().await.send(CHAT, &chat("hello", json!({})).to_string()).await;
+    assert!(!answer.headers().contains_key(ADAPTER_HEADER));
 }
 
 #[tokio::test(flavor = "multi_thread")]

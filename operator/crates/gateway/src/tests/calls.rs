@@ -2,6 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use cooperator_contract::usage::UsageStatus;
+use cooperator_core::digest::Digest;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -20,6 +21,25 @@ async fn an_answer_passes_byte_for_byte_and_is_written_down_once() {
     assert_eq!((rows[0].sequence, rows[0].status), (1, UsageStatus::Completed));
     assert_eq!((rows[0].key.as_str(), rows[0].consumer.as_str()), ("uid-reader", "library"));
     assert_eq!(rows[0].gateway, world.gateway.wal.gateway());
+}
+
+#[tokio::test]
+async fn during_a_rollout_each_row_names_the_adapter_that_answered() {
+    let world = World::new().await;
+    let (old, new) = (Digest::of(b"old"), Digest::of(b"new"));
+    let mut rolled = route("presidents", world.upstream);
+    rolled.adapter = Some(new);
+    world.publish([key("reader")], [rolled]);
+    for streamed in [false, true] {
+        let mut call = hello();
+        call["stream"] = json!(streamed);
+        world.script(|script| script.adapter = old.to_string());
+        assert_eq!(world.chat_as("reader", call.clone()).await.0, 200);
+        world.script(|script| script.adapter = String::new());
+        assert_eq!(world.chat_as("reader", call).await.0, 200);
+    }
+    let named: Vec<_> = world.rows().into_iter().map(|row| row.adapter).collect();
+    assert_eq!(named, [Some(old), Some(new), Some(old), Some(new)]);
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use axum::body::Body as AxumBody;
 use axum::extract::{Request as AxumRequest, State};
 use axum::response::{IntoResponse, Response as AxumResponse};
 use bytes::Bytes;
+use cooperator_contract::usage::ADAPTER_HEADER;
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -24,6 +25,8 @@ pub struct Script {
     pub pace: Duration,
     /// Breaks the connection after so many pieces.
     pub breaks_after: Option<usize>,
+    /// The adapter it says it answers with; empty: it says nothing.
+    pub adapter: String,
 }
 
 impl Default for Script {
@@ -34,6 +37,7 @@ impl Default for Script {
             usage: Some((json!(11), json!(3))),
             pace: Duration::ZERO,
             breaks_after: None,
+            adapter: String::new(),
         }
     }
 }
@@ -84,9 +88,11 @@ pub async fn serve_model(State(server): State<Server>, request: AxumRequest) -> 
         .usage
         .clone()
         .map(|(input, output)| json!({"prompt_tokens": input, "completion_tokens": output}));
+    let adapter = [(ADAPTER_HEADER, script.adapter.clone())];
     if body["stream"] == true {
         let stream = events(server, script, usage);
-        return ([("content-type", "text/event-stream")], AxumBody::from_stream(stream)).into_response();
+        let kind = [("content-type", "text/event-stream")];
+        return (kind, adapter, AxumBody::from_stream(stream)).into_response();
     }
     let mut leaving = Leaving(server, false);
     tokio::time::sleep(script.pace).await;
@@ -94,7 +100,7 @@ pub async fn serve_model(State(server): State<Server>, request: AxumRequest) -> 
     let text = script.pieces.concat();
     let answer =
         json!({"id": "1", "choices": [{"message": {"role": "assistant", "content": text}}], "usage": usage});
-    ([("content-type", "application/json")], answer.to_string()).into_response()
+    ([("content-type", "application/json")], adapter, answer.to_string()).into_response()
 }
 
 fn events(
