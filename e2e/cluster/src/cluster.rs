@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use crate::cgroups;
-use crate::command::{self, command};
+use crate::command;
 use crate::control_plane::{self, ControlPlane, Listen};
 use crate::debian;
 use crate::dns;
@@ -151,20 +151,7 @@ impl Cluster {
     /// A `kubectl` that speaks to this cluster as administrator.
     #[must_use]
     pub fn kubectl(&self) -> Command {
-        control_plane::kubectl(&self.kubeconfig)
-    }
-
-    /// A `helm` that speaks to this cluster as administrator. Its caches lie in the state folder.
-    #[must_use]
-    pub fn helm(&self) -> Command {
-        let mut helm = command(tools::HELM.program("helm"), ["--kubeconfig"]);
-        helm.arg(&self.kubeconfig);
-        for (variable, folder) in
-            [("HELM_CACHE_HOME", "cache"), ("HELM_CONFIG_HOME", "config"), ("HELM_DATA_HOME", "data")]
-        {
-            helm.env(variable, self.dir.join("helm").join(folder));
-        }
-        helm
+        tools::kubectl(&self.kubeconfig)
     }
 
     /// Applies manifests, as `kubectl apply --server-side` does.

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
-use crate::command::{self, command};
+use crate::command;
 use crate::network;
 use crate::pki::{self, Authority, Pair, Subject};
 use crate::processes::{self, Processes};
@@ -94,7 +94,7 @@ impl<'a> ControlPlane<'a> {
     /// A `kubectl` that speaks to this API server as administrator.
     #[must_use]
     pub fn kubectl(&self) -> Command {
-        kubectl(&self.kubeconfig)
+        tools::kubectl(&self.kubeconfig)
     }
 
     fn start_etcd(&self) -> Result<(), Error> {
@@ -169,14 +169,6 @@ impl<'a> ControlPlane<'a> {
     fn pki(&self, file: &str) -> PathBuf {
         self.dir.join("pki").join(file)
     }
-}
-
-/// A `kubectl` with this kubeconfig; nothing of the user's own configuration has a say.
-#[must_use]
-pub fn kubectl(kubeconfig: &Path) -> Command {
-    let mut kubectl = command(tools::KUBERNETES.program("kubectl"), ["--kubeconfig"]);
-    kubectl.arg(kubeconfig);
-    kubectl
 }
 
 /// `--name=path`: paths need not be UTF-8.

@@ -215,6 +215,34 @@ impl Tool {
     }
 }
 
+/// A `kubectl` with this kubeconfig.
+#[must_use]
+pub fn kubectl(kubeconfig: &Path) -> Command {
+    client(KUBERNETES.program("kubectl"), kubeconfig)
+}
+
+/// A `helm` with this kubeconfig.
+#[must_use]
+pub fn helm(kubeconfig: &Path) -> Command {
+    client(HELM.program("helm"), kubeconfig)
+}
+
+/// Nothing of the user's own configuration has a say, and nothing is left in the user's caches: a `kubectl get coop` of
+/// theirs must not remember the cluster as it was before our kinds were installed.
+fn client(program: PathBuf, kubeconfig: &Path) -> Command {
+    let mut client = command(program, ["--kubeconfig"]);
+    client.arg(kubeconfig);
+    for (variable, folder) in [
+        ("KUBECACHEDIR", "discovery"),
+        ("HELM_CACHE_HOME", "cache"),
+        ("HELM_CONFIG_HOME", "config"),
+        ("HELM_DATA_HOME", "data"),
+    ] {
+        client.env(variable, paths::cache().join("clients").join(folder));
+    }
+    client
+}
+
 /// Builds those of `tools` that the cache lacks, beside each other; the Go toolchain and cargo share the
 /// cores among themselves. A second call, from this process or another, waits for the first.
 ///

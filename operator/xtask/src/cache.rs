@@ -47,12 +47,16 @@ pub fn fill() -> Result<()> {
     others.iter().filter(|folder| is_orphan(folder)).try_for_each(|folder| Ok(fs::remove_dir_all(folder)?))
 }
 
-/// What the files of workspace crates begin with: names of packages and targets, as cargo and as rustc writes them.
+/// What the files of workspace crates begin with: names of packages, libraries and programs, as cargo and as rustc
+/// writes them. Not of tests: one may be called as a crate of a registry is.
 fn names(metadata: &Value) -> Vec<String> {
     let packages = metadata["packages"].as_array().into_iter().flatten();
     let targets = packages.flat_map(|package| {
         let targets = package["targets"].as_array().into_iter().flatten();
-        targets.chain([package]).filter_map(|named| named["name"].as_str())
+        let is_lasting = |target: &&Value| {
+            target["kind"].as_array().into_iter().flatten().any(|kind| kind == "lib" || kind == "bin")
+        };
+        targets.filter(is_lasting).chain([package]).filter_map(|named| named["name"].as_str())
     });
     targets.flat_map(|name| [format!("{name}-"), format!("{}-", name.replace('-', "_"))]).collect()
 }
@@ -82,7 +86,10 @@ fn link(from: &Path, to: &Path, ours: &[String]) -> io::Result<()> {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let bare = name.strip_prefix("lib").unwrap_or(&name);
-        if name == "incremental" || ours.iter().any(|own| name.starts_with(own) || bare.starts_with(own)) {
+        let is_ours = ours.iter().any(|own| name.starts_with(own) || bare.starts_with(own));
+        // Without an extension, in `deps`: a program or a test of the workspace.
+        let is_program = from.ends_with("deps") && entry.path().extension().is_none();
+        if name == "incremental" || is_ours || is_program {
             continue;
         }
         let (source, target) = (entry.path(), to.join(&name));
@@ -102,8 +109,10 @@ fn link(from: &Path, to: &Path, ours: &[String]) -> io::Result<()> {
 /// Links what the compiler made, which is replaced and never written to. Cargo's own notes it does write to: those are
 /// copied, with their age, by which it tells what is fresh.
 fn bring(source: &Path, target: &Path) -> io::Result<()> {
-    let is_artifact = |extension: &OsStr| ["rlib", "rmeta", "so"].iter().any(|known| extension == *known);
-    if source.extension().is_some_and(is_artifact) {
+    let is_library = |extension: &OsStr| ["rlib", "rmeta", "so"].iter().any(|known| extension == *known);
+    let is_build_script =
+        source.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"build"));
+    if source.extension().is_some_and(is_library) || (is_build_script && source.extension().is_none()) {
         return fs::hard_link(source, target);
     }
     fs::copy(source, target)?;
@@ -122,21 +131,28 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (from, to) = (folder.path().join("from"), folder.path().join("to"));
         let files = [
-            "deps/libkube-1.rlib",
-            "deps/libcooperator_core-1.rlib",
-            ".fingerprint/kube-1/lib",
-            "incremental/x/y",
+            ("deps/libkube-1.rlib", true),
+            ("deps/libhttp-1.rlib", true),
+            (".fingerprint/kube-1/lib", true),
+            ("deps/libcooperator_core-1.rlib", false),
+            ("deps/http-2", false),
+            ("incremental/x/y", false),
         ];
-        for file in files {
+        for (file, _) in files {
             fs::create_dir_all(from.join(file).parent().unwrap()).unwrap();
             fs::write(from.join(file), file).unwrap();
         }
-        let metadata =
-            json!({"packages": [{"name": "cooperator-core", "targets": [{"name": "cooperator_core"}]}]});
-        link(&from, &to, &names(&metadata)).unwrap();
-        link(&from, &to, &names(&metadata)).unwrap();
-        let is_there: Vec<bool> = files.iter().map(|file| to.join(file).exists()).collect();
-        assert_eq!(is_there, [true, false, true, false]);
+        let targets =
+            json!([{"name": "cooperator_core", "kind": ["lib"]}, {"name": "http", "kind": ["test"]}]);
+        let metadata = json!({"packages": [{"name": "cooperator-core", "targets": targets}]});
+        for _ in 0..2 {
+            link(&from, &to, &names(&metadata)).unwrap();
+        }
+        for (file, brought) in files {
+            assert_eq!(to.join(file).exists(), brought, "{file}");
+        }
+        let age = |root: &Path| fs::metadata(root.join(files[2].0)).unwrap().modified().unwrap();
+        assert_eq!(age(&from), age(&to), "cargo tells by its age what is fresh");
     }
 
     #[test]

@@ -1,12 +1,10 @@
 //! `helm install` of the chart in the checkout, as a platform team does it.
 
 use std::path::Path;
-use std::process::Command;
 
 use anyhow::{Context, Result};
-use cooperator_cluster::command::{command, output, run};
-use cooperator_cluster::tools::{HELM, KUBERNETES};
-use cooperator_cluster::{Progress, paths};
+use cooperator_cluster::command::{output, run};
+use cooperator_cluster::{Progress, paths, tools};
 
 /// Namespace of the release.
 const NAMESPACE: &str = "cooperator-system";
@@ -19,7 +17,7 @@ const LOG_LINES: &str = "--tail=20";
 /// When it does not come up: with the state of its pods and the operator's last log lines.
 pub fn install(kubeconfig: &Path, values: &[String], progress: &Progress) -> Result<()> {
     let chart = paths::workspace().join("charts/cooperator");
-    let mut helm = with(HELM.program("helm"), kubeconfig);
+    let mut helm = tools::helm(kubeconfig);
     helm.args(["upgrade", "--install", "cooperator", "--namespace", NAMESPACE, "--create-namespace"]);
     helm.args(["--wait", "--timeout", "5m"]).args(values).arg(&chart);
     let log = paths::cache().join("logs/helm-install.log");
@@ -31,7 +29,7 @@ pub fn install(kubeconfig: &Path, values: &[String], progress: &Progress) -> Res
 /// What somebody looks at first.
 fn what_is_there(kubeconfig: &Path) -> String {
     let kubectl = |arguments: &[&str]| {
-        let mut kubectl = with(KUBERNETES.program("kubectl"), kubeconfig);
+        let mut kubectl = tools::kubectl(kubeconfig);
         kubectl.args(["--namespace", NAMESPACE]).args(arguments);
         output("kubectl", &mut kubectl).unwrap_or_else(|error| error.to_string())
     };
@@ -42,10 +40,4 @@ fn what_is_there(kubeconfig: &Path) -> String {
         kubectl(&["get", "events", "--field-selector=type=Warning"]),
         kubectl(&["logs", "--selector=app.kubernetes.io/component=operator", LOG_LINES, "--prefix"]),
     )
-}
-
-fn with(program: impl AsRef<std::ffi::OsStr>, kubeconfig: &Path) -> Command {
-    let mut command = command(program, ["--kubeconfig"]);
-    command.arg(kubeconfig);
-    command
 }
