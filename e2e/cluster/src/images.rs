@@ -117,11 +117,19 @@ pub fn publish(
     files::create_dir(&folder())?;
     progress.during(&format!("Publishing {reference}"), Some(Duration::from_secs(60)), || {
         bud(recipe, &reference, base.map(|base| format!("BASE={base}")).as_deref())?;
-        command::run("buildah push", &mut buildah(&["push", &reference]), &log(recipe.name))?;
+        let tls = format!("--tls-verify={}", !is_loopback(registry));
+        command::run("buildah push", &mut buildah(&["push", &tls, &reference]), &log(recipe.name))?;
         command::run("buildah rmi", &mut buildah(&["rmi", &reference]), &log(recipe.name))?;
         Ok::<(), Error>(())
     })?;
     Ok(reference)
+}
+
+/// Whether a registry is on this machine: such a one is asked without TLS, as Docker does.
+fn is_loopback(registry: &str) -> bool {
+    let host = registry.split('/').next().unwrap_or_default();
+    let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+    host == "localhost" || host.parse().is_ok_and(|address: std::net::Ipv4Addr| address.is_loopback())
 }
 
 /// The base image, made once a list of packages and kept in the builder's store; returns its reference.
@@ -294,6 +302,18 @@ fn containerfile(name: &str) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_registry_on_this_machine_is_asked_without_tls() {
+        for (registry, loopback) in [
+            ("localhost:5000", true),
+            ("127.0.0.1:5000/team", true),
+            ("ghcr.io/team", false),
+            ("localhost.example.org", false),
+        ] {
+            assert_eq!(is_loopback(registry), loopback, "{registry}");
+        }
+    }
 
     #[test]
     fn another_content_is_another_digest() {
