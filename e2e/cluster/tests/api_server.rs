@@ -3,7 +3,7 @@
 #![allow(missing_docs)]
 
 use cooperator_cluster::command::output;
-use cooperator_cluster::control_plane::kubectl;
+use cooperator_cluster::tools::kubectl;
 use cooperator_cluster::{ApiServer, tools};
 
 #[test]
