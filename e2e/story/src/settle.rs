@@ -74,10 +74,9 @@ pub fn table(statement: &Statement) -> Result<String> {
         let share = format!("{whole}.{part:02} %");
         lines.push(line(&payment.member, &payment.tokens.to_string(), &share, &payment.amount));
     }
-    let carried = amount(&statement.suspense.after)?.minus(amount(&statement.suspense.before)?)?;
     lines.push(line("reserve", "", "", &statement.reserve));
     lines.push(line("compute cost", "", "", &statement.recovered));
-    lines.push(line("carried over", "", "", &carried.with_places(task.decimals)));
+    lines.push(line("carried over", "", "", &carried(statement)?.with_places(task.decimals)));
     lines.push(rule);
     lines.push(line("sum", "", "", &sum(statement)?.with_places(task.decimals)));
     lines.push(line("revenue", "", "", &statement.gross));
@@ -89,12 +88,16 @@ pub fn table(statement: &Statement) -> Result<String> {
 /// # Errors
 /// When an amount is no decimal or the sum is out of range.
 pub fn sum(statement: &Statement) -> Result<Amount> {
-    let mut amounts = vec![amount(&statement.reserve)?, amount(&statement.recovered)?];
-    amounts.push(amount(&statement.suspense.after)?.minus(amount(&statement.suspense.before)?)?);
+    let mut amounts = vec![amount(&statement.reserve)?, amount(&statement.recovered)?, carried(statement)?];
     for payment in &statement.payments {
         amounts.push(amount(&payment.amount)?);
     }
     Ok(Amount::sum(amounts)?)
+}
+
+/// What this period adds to what is not yet payable.
+fn carried(statement: &Statement) -> Result<Amount> {
+    Ok(amount(&statement.suspense.after)?.minus(amount(&statement.suspense.before)?)?)
 }
 
 fn amount(text: &str) -> Result<Amount> {

@@ -32,12 +32,11 @@ pub fn fill() -> Result<()> {
     let own = metadata["build_directory"].as_str().context("cargo metadata names no build_directory")?;
     let own = Path::new(own);
     let parent = own.ancestors().nth(DEPTH).context("a build folder has a parent")?;
-    let ours = names(&metadata);
     let others: Vec<PathBuf> = folders(parent, DEPTH).into_iter().filter(|folder| folder != own).collect();
     let marker = own.join(CHECKOUT);
     if !marker.exists() {
         if let Some(newest) = others.iter().max_by_key(|folder| used(folder)) {
-            link(&newest.join("debug"), &own.join("debug"), &ours)
+            link(&newest.join("debug"), &own.join("debug"), &names(&metadata))
                 .with_context(|| format!("cannot link {} to {}", newest.display(), own.display()))?;
         }
         fs::create_dir_all(own)?;

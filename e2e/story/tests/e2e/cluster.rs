@@ -1,10 +1,10 @@
 //! The cluster under test, and the story told on it once for all tests.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use cooperator_cluster::{Progress, paths};
 use cooperator_story::cluster::Cluster;
-use cooperator_story::{Told, tell};
+use cooperator_story::{PRESIDENTS, Told, tell};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -21,19 +21,16 @@ pub async fn connect() -> Cluster {
 pub async fn told() -> &'static Told {
     TOLD.get_or_init(|| async {
         let cluster = connect().await;
-        tell(&cluster, &examples(), &paths::cache(), &Progress::new()).await.unwrap()
+        let examples = paths::workspace().join("examples");
+        tell(&cluster, &examples, &paths::cache(), &Progress::new()).await.unwrap()
     })
     .await
-}
-
-pub fn examples() -> PathBuf {
-    paths::workspace().join("examples")
 }
 
 /// An object of ours in the story's namespace.
 pub fn object(kind: &str, name: &str, spec: Value) -> Value {
     json!({
         "apiVersion": "cooperator.dev/v1alpha1", "kind": kind,
-        "metadata": {"name": name, "namespace": "presidents"}, "spec": spec,
+        "metadata": {"name": name, "namespace": PRESIDENTS}, "spec": spec,
     })
 }
