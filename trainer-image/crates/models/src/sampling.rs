@@ -87,8 +87,9 @@ fn keep_nucleus(candidates: &mut Vec<(usize, f64)>, total: f64, top_p: f64, best
     mass
 }
 
-/// Finds stop strings in text that comes in pieces, wherever the pieces are cut. Text that may yet turn out to be
-/// the beginning of a stop string is held back.
+/// Finds stop strings in text that comes in pieces, wherever the pieces are cut: the one that is complete first ends
+/// the text, and of those complete at once the longest. Text that may yet turn out to be the beginning of a stop
+/// string is held back.
 #[derive(Clone, Debug, Default)]
 pub struct StopScanner {
     stops: Vec<String>,
@@ -104,8 +105,8 @@ impl StopScanner {
     /// What can be shown after `piece`, and whether a stop string was reached; it is not shown itself.
     pub fn push(&mut self, piece: &str) -> (String, bool) {
         self.held.push_str(piece);
-        let found = self.stops.iter().filter_map(|stop| self.held.find(stop)).min();
-        if let Some(at) = found {
+        let found = self.stops.iter().filter_map(|stop| self.held.find(stop).map(|at| (at + stop.len(), at))).min();
+        if let Some((_, at)) = found {
             let shown = self.held[..at].to_owned();
             self.held.clear();
             return (shown, true);

@@ -72,13 +72,22 @@ fn what_only_looked_like_a_stop_string_is_shown_after_all() {
     assert_eq!(scanner.finish(), "ab");
 }
 
+#[test]
+fn the_stop_string_that_is_complete_first_ends_the_text_however_it_is_cut() {
+    let stops = || ["é".to_owned(), "bébb".to_owned()];
+    assert_eq!(StopScanner::new(stops()).push("abébb"), ("ab".to_owned(), true));
+    assert_eq!(StopScanner::new(stops()).push("abé"), ("ab".to_owned(), true));
+    let together = ["c".to_owned(), "abc".to_owned()];
+    assert_eq!(StopScanner::new(together).push("xabc"), ("x".to_owned(), true));
+}
+
 proptest! {
     #[test]
     fn where_the_pieces_are_cut_makes_no_difference(
         text in "[abé]{0,24}", stops in prop::collection::vec("[abé]{1,4}", 0..3), cuts in prop::collection::vec(0usize..24, 0..6)
     ) {
-        let whole = stops.iter().filter_map(|stop| text.find(stop.as_str())).min();
-        let expected = whole.map_or(text.as_str(), |at| &text[..at]);
+        let whole = stops.iter().filter_map(|stop| text.find(stop.as_str()).map(|at| (at + stop.len(), at))).min();
+        let expected = whole.map_or(text.as_str(), |(_, at)| &text[..at]);
         let mut scanner = StopScanner::new(stops);
         let (mut shown, mut stopped, mut piece) = (String::new(), false, String::new());
         for (index, sign) in text.chars().enumerate() {
