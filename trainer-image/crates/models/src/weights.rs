@@ -2,17 +2,20 @@
 //! files run code when read and are refused by name. Every tensor is checked by name, type, shape and finiteness
 //! before the model is used, and kept in the type it is stored in.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
 use candle_core::{DType, Device, Tensor};
 use safetensors::Dtype;
-use safetensors::tensor::Metadata;
-use serde::Deserialize;
 
 use crate::config::LlamaConfig;
+
+mod folder;
+mod header;
+
+pub use folder::{is_pickle, shards};
 
 /// The file of an unsharded model.
 pub const SINGLE: &str = "model.safetensors";
@@ -20,8 +23,6 @@ pub const SINGLE: &str = "model.safetensors";
 pub const INDEX: &str = "model.safetensors.index.json";
 /// Largest accepted safetensors header, bytes; the format's own bound.
 pub const MAX_HEADER: u64 = 100_000_000;
-/// Largest accepted index, bytes.
-const MAX_INDEX: u64 = 64 << 20;
 
 /// Why weights cannot be used. Every message names the file or the tensor.
 #[derive(Debug, thiserror::Error)]
@@ -144,7 +145,7 @@ impl Weights {
     /// [`WeightsError`], naming file and tensor.
     pub fn read(config: &LlamaConfig, folder: &Path) -> Result<Self, WeightsError> {
         let mut reading = Reading::new(config);
-        for name in files(folder)? {
+        for name in folder::files(folder)? {
             let path = folder.join(&name);
             let io = |source| WeightsError::Io { file: name.clone(), source };
             let file = File::open(&path).map_err(io)?;
@@ -219,61 +220,6 @@ impl Weights {
     }
 }
 
-/// The safetensors files of a folder, sorted.
-fn files(folder: &Path) -> Result<Vec<String>, WeightsError> {
-    if folder.join(SINGLE).is_file() {
-        return Ok(vec![SINGLE.to_owned()]);
-    }
-    if folder.join(INDEX).is_file() {
-        let io = |source| WeightsError::Io { file: INDEX.to_owned(), source };
-        let mut text = Vec::new();
-        File::open(folder.join(INDEX))
-            .and_then(|file| file.take(MAX_INDEX + 1).read_to_end(&mut text))
-            .map_err(io)?;
-        return shards(&text);
-    }
-    let io = |source| WeightsError::Io { file: folder.display().to_string(), source };
-    for entry in std::fs::read_dir(folder).map_err(io)? {
-        let file = entry.map_err(io)?.file_name().to_string_lossy().into_owned();
-        if is_pickle(&file) {
-            return Err(WeightsError::Pickle { file });
-        }
-    }
-    Err(WeightsError::Missing)
-}
-
-/// Whether a file of this name would be unpickled by those who read it.
-pub fn is_pickle(name: &str) -> bool {
-    let extension = name.rsplit('.').next().unwrap_or_default();
-    matches!(extension, "bin" | "pt" | "pth" | "ckpt" | "pkl" | "pickle")
-}
-
-/// The shards that an index names, sorted: plain file names of safetensors.
-///
-/// # Errors
-/// [`WeightsError::Index`] for what is no index, or names a path; [`WeightsError::Pickle`].
-pub fn shards(index: &[u8]) -> Result<Vec<String>, WeightsError> {
-    #[derive(Deserialize)]
-    struct Index {
-        weight_map: HashMap<String, String>,
-    }
-    let problem = |problem: String| WeightsError::Index { problem };
-    if index.len() as u64 > MAX_INDEX {
-        return Err(problem(format!("more than {MAX_INDEX} bytes")));
-    }
-    let index: Index = serde_json::from_slice(index).map_err(|e| problem(e.to_string()))?;
-    let names: BTreeSet<String> = index.weight_map.into_values().collect();
-    for name in &names {
-        if is_pickle(name) {
-            return Err(WeightsError::Pickle { file: name.clone() });
-        }
-        if name.contains(['/', '\\']) || !name.ends_with(".safetensors") {
-            return Err(problem(format!("`{}` is no safetensors file beside it", name.escape_debug())));
-        }
-    }
-    Ok(names.into_iter().collect())
-}
-
 /// Collects tensors against what the architecture needs.
 struct Reading {
     expected: HashMap<String, Vec<usize>>,
@@ -290,7 +236,7 @@ impl Reading {
     /// One safetensors file, read front to back.
     fn file(&mut self, file: &str, bytes: u64, mut reader: impl Read) -> Result<(), WeightsError> {
         let io = |source| WeightsError::Io { file: file.to_owned(), source };
-        let metadata = header(file, bytes, &mut reader)?;
+        let metadata = header::read(file, bytes, &mut reader)?;
         for name in metadata.offset_keys() {
             let Some(info) = metadata.info(&name) else { continue };
             let mut data = vec![0; info.data_offsets.1 - info.data_offsets.0];
@@ -364,32 +310,6 @@ impl Reading {
         }
         Ok(Weights { tensors: self.tensors })
     }
-}
-
-/// Reads and checks the header: offsets that neither overlap nor leave holes, and cover the file exactly.
-fn header(file: &str, bytes: u64, reader: &mut impl Read) -> Result<Metadata, WeightsError> {
-    let io = |source| WeightsError::Io { file: file.to_owned(), source };
-    let malformed = |problem: String| WeightsError::Malformed { file: file.to_owned(), problem };
-    if bytes < 8 {
-        return Err(malformed(format!("{bytes} bytes, no header")));
-    }
-    let mut length = [0; 8];
-    reader.read_exact(&mut length).map_err(io)?;
-    let length = u64::from_le_bytes(length);
-    if length > MAX_HEADER {
-        return Err(WeightsError::HeaderTooLarge { file: file.to_owned(), bytes: length });
-    }
-    if length > bytes - 8 {
-        return Err(malformed(format!("header of {length} bytes in a file of {bytes}")));
-    }
-    let mut text = vec![0; length as usize];
-    reader.read_exact(&mut text).map_err(io)?;
-    let metadata: Metadata = serde_json::from_slice(&text).map_err(|e| malformed(e.to_string()))?;
-    let end = 8 + length + metadata.data_len() as u64;
-    if end != bytes {
-        return Err(malformed(format!("tensors end at byte {end}, the file at {bytes}")));
-    }
-    Ok(metadata)
 }
 
 /// Whether no element is NaN or infinite.
