@@ -9,6 +9,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::source::Guard;
 
+mod abuse;
+
 /// A word is a token.
 const TOKENIZER: &str = r#"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":null,
     "pre_tokenizer":{"type":"Whitespace"},"post_processor":null,"decoder":null,

@@ -100,6 +100,10 @@ impl FromStr for Address {
 }
 
 fn web(uri: &str) -> Result<Address, &'static str> {
+    // Browsers take it for a slash, others for a part of the host: nobody would be sure who is asked.
+    if uri.contains('\\') {
+        return Err("a backslash is in it");
+    }
     let url = Url::parse(uri).map_err(|_| "not a URL")?;
     if url.host_str().is_none_or(str::is_empty) {
         return Err("no host");
@@ -125,7 +129,7 @@ pub(super) fn check_name(what: &str, name: &str) -> Result<(), SourceError> {
     if is_safe(name) {
         return Ok(());
     }
-    let cause = "its name has empty parts, `..` or control characters; rename it".to_owned();
+    let cause = "its name has empty parts, `..`, control characters or more than 200 bytes between slashes; rename it".to_owned();
     Err(SourceError::Unreadable { what: shown(what), cause })
 }
 

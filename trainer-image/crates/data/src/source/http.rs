@@ -1,24 +1,26 @@
 //! Files over HTTP: streamed to disk, hashed, gone on with after a break.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use cooperator_core::backoff::Backoff;
 use cooperator_core::digest::Hasher;
-use reqwest::header::{ETAG, IF_RANGE, RANGE};
+use reqwest::dns::Resolve;
+use reqwest::header::{CONTENT_RANGE, ETAG, IF_RANGE, RANGE};
 use reqwest::{Client, RequestBuilder, Response, StatusCode, redirect};
 use tokio::fs::File;
 use tokio::io::AsyncWriteExt as _;
 use url::Url;
 
 use super::address::shown;
-use super::guard::{Guard, Refused};
+use super::guard::{Guard, MAX_REDIRECTS, Refused, Resolver, system};
 use super::{FetchedFile, SourceError, place};
 
-const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
+/// Delays between the attempts of one call.
+pub(super) const BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(10));
 /// Attempts of one call in a row without a new byte: about half a minute of patience.
 const ATTEMPTS: u32 = 7;
-const MAX_REDIRECTS: usize = 10;
 /// Largest answer that is read into memory.
 const MAX_ANSWER: usize = 16 << 20;
 
@@ -27,6 +29,7 @@ pub(super) struct Http {
     client: Client,
     guard: Guard,
     token: Option<String>,
+    backoff: Backoff,
 }
 
 /// A file on its way.
@@ -47,18 +50,29 @@ enum Failure {
 }
 
 impl Http {
-    pub(super) fn new(guard: &Guard, token: Option<&str>) -> Result<Self, SourceError> {
+    pub(super) fn new(guard: Guard, token: Option<&str>, backoff: Backoff) -> Result<Self, SourceError> {
+        Self::resolving(guard, token, backoff, Arc::new(Resolver::new(guard, system)))
+    }
+
+    /// As [`Http::new`], with names resolved by `resolver`.
+    pub(super) fn resolving(
+        guard: Guard,
+        token: Option<&str>,
+        backoff: Backoff,
+        resolver: Arc<impl Resolve + 'static>,
+    ) -> Result<Self, SourceError> {
         // Somebody may have installed one already: that one serves as well.
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let guard = *guard;
         let policy = redirect::Policy::custom(move |attempt| match guard.refuses(attempt.url()) {
-            Some(cause) => attempt.error(Refused(cause)),
-            None if attempt.previous().len() > MAX_REDIRECTS => attempt.error(Refused("too many redirects")),
+            Some(cause) => attempt.error(Refused::Guard(cause)),
+            None if attempt.previous().len() > MAX_REDIRECTS => attempt.error(Refused::Redirects),
             None => attempt.follow(),
         });
         let client = Client::builder()
             .redirect(policy)
-            .dns_resolver(std::sync::Arc::new(guard))
+            // The query of an address may be a signature: whoever it redirects to need not know it.
+            .referer(false)
+            .dns_resolver(resolver)
             // A proxy would resolve names where the guard does not see it.
             .no_proxy()
             .connect_timeout(Duration::from_secs(10))
@@ -70,7 +84,7 @@ impl Http {
                 attempts: 1,
                 cause: cause_of(error),
             })?;
-        Ok(Self { client, guard, token: token.map(str::to_owned) })
+        Ok(Self { client, guard, token: token.map(str::to_owned), backoff })
     }
 
     /// A small answer as JSON.
@@ -79,7 +93,7 @@ impl Http {
         loop {
             match self.try_json(url).await {
                 Ok(value) => return Ok(value),
-                Err(failure) => wait(url, failure, &mut failures).await?,
+                Err(failure) => self.wait(url, failure, &mut failures).await?,
             }
         }
     }
@@ -102,17 +116,17 @@ impl Http {
         let path = place(into, name).await?;
         let file = File::create(&path).await.map_err(|error| SourceError::disk(&path, error))?;
         let mut partial = Partial { path, file, hasher: Hasher::new(), written: 0, etag: None };
-        let mut failures = 0;
+        let (mut failures, mut furthest) = (0, 0);
         loop {
-            let before = partial.written;
             let failure = match self.append(url, &mut partial).await {
                 Ok(()) => break,
                 Err(failure) => failure,
             };
-            if partial.written > before {
-                failures = 0;
+            // To begin again and stop a little later is no way on, however often it is done.
+            if partial.written > furthest {
+                (failures, furthest) = (0, partial.written);
             }
-            wait(url, failure, &mut failures).await?;
+            self.wait(url, failure, &mut failures).await?;
         }
         let Partial { path, mut file, hasher, written, .. } = partial;
         file.flush().await.map_err(|error| SourceError::disk(&path, error))?;
@@ -130,7 +144,13 @@ impl Http {
             _ => {}
         }
         let mut answer = self.send(url, request).await?;
-        if partial.written > 0 && answer.status() != StatusCode::PARTIAL_CONTENT {
+        if answer.status() == StatusCode::PARTIAL_CONTENT {
+            // Bytes of another place than was asked for would be glued to those we have.
+            if partial.written == 0 || begins_at(&answer) != Some(partial.written) {
+                let cause = "the server sent another part of the file than was asked for; serve it whole";
+                return Err(unreadable(url, cause.to_owned()));
+            }
+        } else if partial.written > 0 {
             partial.restart().await.map_err(Failure::Never)?;
         }
         let etag = answer.headers().get(ETAG).and_then(|value| value.to_str().ok());
@@ -157,7 +177,8 @@ impl Http {
             return Err(refused(url, cause));
         }
         let answer = request.send().await.map_err(|error| match refusal(&error) {
-            Some(cause) => refused(url, cause),
+            Some(Refused::Guard(cause)) => refused(url, cause),
+            Some(cause) => unreadable(url, format!("{cause}; name the address they end at")),
             None => Failure::Again(cause_of(error)),
         })?;
         let (what, status) = (shown(url.as_str()), answer.status());
@@ -175,6 +196,22 @@ impl Http {
             _ => Err(unreadable(url, format!("the server answered {status}"))),
         }
     }
+
+    async fn wait(&self, url: &Url, failure: Failure, failures: &mut u32) -> Result<(), SourceError> {
+        let cause = match failure {
+            Failure::Never(error) => return Err(error),
+            Failure::Again(cause) => cause,
+        };
+        *failures += 1;
+        let what = shown(url.as_str());
+        if *failures >= ATTEMPTS {
+            return Err(SourceError::Unavailable { what, attempts: *failures, cause });
+        }
+        let delay = self.backoff.jittered(*failures, rand::random());
+        tracing::debug!(what, cause, ?delay, "download is tried again");
+        tokio::time::sleep(delay).await;
+        Ok(())
+    }
 }
 
 impl Partial {
@@ -186,22 +223,6 @@ impl Partial {
     }
 }
 
-async fn wait(url: &Url, failure: Failure, failures: &mut u32) -> Result<(), SourceError> {
-    let cause = match failure {
-        Failure::Never(error) => return Err(error),
-        Failure::Again(cause) => cause,
-    };
-    *failures += 1;
-    let what = shown(url.as_str());
-    if *failures >= ATTEMPTS {
-        return Err(SourceError::Unavailable { what, attempts: *failures, cause });
-    }
-    let delay = BACKOFF.jittered(*failures, rand::random());
-    tracing::debug!(what, cause, ?delay, "download is tried again");
-    tokio::time::sleep(delay).await;
-    Ok(())
-}
-
 fn unreadable(url: &Url, cause: String) -> Failure {
     Failure::Never(SourceError::Unreadable { what: shown(url.as_str()), cause })
 }
@@ -210,16 +231,23 @@ fn refused(url: &Url, cause: &str) -> Failure {
     Failure::Never(SourceError::Forbidden {
         what: shown(url.as_str()),
         cause: cause.to_owned(),
-        hint: "use a public https address, or allow private sources in the operator's values".to_owned(),
+        hint: "use a public https address, or put the files into the bucket and name them by s3://"
+            .to_owned(),
     })
 }
 
+/// At which byte the part of a file that an answer holds begins.
+fn begins_at(answer: &Response) -> Option<u64> {
+    let range = answer.headers().get(CONTENT_RANGE)?.to_str().ok()?;
+    range.strip_prefix("bytes ")?.split_once('-')?.0.parse().ok()
+}
+
 /// The guard's own words, where it was the guard.
-fn refusal(error: &reqwest::Error) -> Option<&'static str> {
+fn refusal(error: &reqwest::Error) -> Option<Refused> {
     let mut source = std::error::Error::source(error);
     while let Some(cause) = source {
-        if let Some(Refused(words)) = cause.downcast_ref() {
-            return Some(words);
+        if let Some(refused) = cause.downcast_ref::<Refused>() {
+            return Some(*refused);
         }
         source = cause.source();
     }

@@ -1,5 +1,6 @@
 //! Models from a hub that speaks Hugging Face's HTTP API.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Deserialize;
@@ -41,13 +42,20 @@ pub(super) async fn fetch(
     if found.sha.is_empty() || !found.sha.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
         return Err(unreadable("the hub named no commit".to_owned()));
     }
-    let mut files = Vec::new();
+    let mut names = BTreeSet::new();
     for Sibling { rfilename: name } in found.siblings {
         if !wanted(&name) {
             continue;
         }
         check_name(&format!("hf://{model}/{name}"), &name)?;
-        check_count(&format!("hf://{model}"), files.len())?;
+        if !names.insert(name) {
+            return Err(unreadable("the hub names a file twice".to_owned()));
+        }
+    }
+    // Before the first is fetched: a bound found at the end has cost all the work.
+    check_count(&format!("hf://{model}"), names.len())?;
+    let mut files = Vec::with_capacity(names.len());
+    for name in names {
         let mut url = parse(&format!("{hub}/{model}/resolve/{}", found.sha))?;
         if let Ok(mut path) = url.path_segments_mut() {
             path.extend(name.split('/'));

@@ -10,10 +10,12 @@ mod http;
 mod hub;
 mod volume;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use cooperator_contract::env;
 use cooperator_contract::run::{Source, StorageLocation};
+use cooperator_core::backoff::Backoff;
 use cooperator_core::digest::{Digest, Hasher};
 use cooperator_store::{Credentials, Store};
 
@@ -59,13 +61,15 @@ pub struct Reader {
     hub: String,
     token: Option<String>,
     pvc_root: PathBuf,
+    backoff: Backoff,
 }
 
 impl Reader {
     /// A reader for `s3://` at the endpoint of `location` with its own or the source's key, and for everything else
     /// that `guard` lets through.
     pub fn new(location: StorageLocation, credentials: Credentials, guard: Guard) -> Self {
-        Self { location, credentials, guard, hub: HUB.to_owned(), token: None, pvc_root: PVC_ROOT.into() }
+        let (hub, pvc_root) = (HUB.to_owned(), PVC_ROOT.into());
+        Self { location, credentials, guard, hub, token: None, pvc_root, backoff: http::BACKOFF }
     }
 
     /// As [`Reader::new`] with what the environment says: `SOURCE_ACCESS_KEY_ID` and `SOURCE_SECRET_ACCESS_KEY`
@@ -113,11 +117,11 @@ impl Reader {
         let mut files = match &address {
             Address::Bucket { bucket, key } => self.bucket_files(bucket, key, into, &wanted).await?,
             Address::Web(url) => {
-                let http = http::Http::new(&self.guard, self.token.as_deref())?;
+                let http = http::Http::new(self.guard, self.token.as_deref(), self.backoff)?;
                 vec![http.file(url, &address::file_name(url), into).await?]
             }
             Address::Hub { model, revision } => {
-                let http = http::Http::new(&self.guard, self.token.as_deref())?;
+                let http = http::Http::new(self.guard, self.token.as_deref(), self.backoff)?;
                 hub::fetch(&http, &self.hub, model, revision, into, &wanted).await?
             }
             Address::Volume { claim, path } => volume::files(&self.pvc_root, claim, path, &wanted).await?,
@@ -149,9 +153,10 @@ impl Reader {
         let store = Store::connect(&location, self.credentials.clone());
         if !key.is_empty() && !key.ends_with('/') {
             let name = key.rsplit('/').next().unwrap_or(key).to_owned();
+            address::check_name(&store.uri(key), &name)?;
             return Ok(vec![from_object(&store, key, name, into).await?]);
         }
-        let mut files = Vec::new();
+        let mut names = Vec::new();
         for object in store.list(key).await? {
             let name = object.key.strip_prefix(key).unwrap_or(&object.key).to_owned();
             // A key that ends in `/` is how some tools draw a folder.
@@ -159,8 +164,13 @@ impl Reader {
                 continue;
             }
             address::check_name(&store.uri(&object.key), &name)?;
-            check_count(&store.uri(key), files.len())?;
-            files.push(from_object(&store, &object.key, name, into).await?);
+            names.push((object.key, name));
+        }
+        // Before the first is fetched: a bound found at the end has cost all the work.
+        check_count(&store.uri(key), names.len())?;
+        let mut files = Vec::with_capacity(names.len());
+        for (key, name) in names {
+            files.push(from_object(&store, &key, name, into).await?);
         }
         Ok(files)
     }
@@ -182,13 +192,20 @@ async fn from_object(
 async fn place(into: &Path, name: &str) -> Result<PathBuf, SourceError> {
     let path = into.join(name);
     if let Some(folder) = path.parent() {
-        tokio::fs::create_dir_all(folder).await.map_err(|error| SourceError::disk(folder, error))?;
+        tokio::fs::create_dir_all(folder).await.map_err(|error| match error.kind() {
+            // Object storage has keys, no folders: `a` and `a/b` may both be there.
+            ErrorKind::AlreadyExists | ErrorKind::NotADirectory => SourceError::Unreadable {
+                what: name.to_owned(),
+                cause: "one of its folders is the name of a file too; rename one of them".to_owned(),
+            },
+            _ => SourceError::disk(folder, error),
+        })?;
     }
     Ok(path)
 }
 
 fn check_count(what: &str, files: usize) -> Result<(), SourceError> {
-    if files < MAX_FILES {
+    if files <= MAX_FILES {
         return Ok(());
     }
     let cause = format!("more than {MAX_FILES} files; pack them into fewer");

@@ -14,6 +14,10 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod claims;
+mod uris;
+mod web;
+
 fn source(uri: &str) -> Source {
     Source { storage_uri: uri.to_owned(), digest: None }
 }
@@ -109,7 +113,8 @@ async fn halves(State(ranges): State<Arc<Mutex<Vec<String>>>>, headers: HeaderMa
     let range = headers.get(header::RANGE).map(|range| range.to_str().unwrap().to_owned());
     ranges.lock().unwrap().push(range.clone().unwrap_or_default());
     if range.is_some() {
-        return (StatusCode::PARTIAL_CONTENT, [(header::ETAG, "\"v1\"")], "citizens").into_response();
+        let headers = [(header::ETAG, "\"v1\""), (header::CONTENT_RANGE, "bytes 7-14/15")];
+        return (StatusCode::PARTIAL_CONTENT, headers, "citizens").into_response();
     }
     let pieces = futures::stream::iter([Ok("Fellow "), Err(std::io::Error::other("gone"))]);
     // The first piece must be on its way before the connection breaks.

@@ -21,51 +21,45 @@ pub(super) async fn files(
     let claim_root = real(&what, &claim_root).await?;
     let start = inside(&what, &start, &claim_root).await?;
     let (mut files, mut folders) = (Vec::new(), Vec::new());
-    if tokio::fs::metadata(&start).await.map_err(|error| SourceError::disk(&start, error))?.is_dir() {
+    let kind = tokio::fs::metadata(&start).await.map_err(|error| failed(&what, &error))?;
+    if kind.is_dir() {
         folders.push((start, String::new()));
-    } else {
+    } else if kind.is_file() {
         let name = path.rsplit('/').next().unwrap_or(path).to_owned();
-        files.push(hashed(name, start).await?);
+        files.push((name, start));
+    } else {
+        // A pipe would be waited for, and a device read, for ever.
+        let cause = "a pipe, a socket or a device, no file; put the file itself there".to_owned();
+        return Err(SourceError::Unreadable { what, cause });
     }
     while let Some((folder, below)) = folders.pop() {
-        let disk = |error| SourceError::disk(&folder, error);
-        let mut entries = tokio::fs::read_dir(&folder).await.map_err(disk)?;
-        while let Some(entry) = entries.next_entry().await.map_err(disk)? {
+        let mut entries = tokio::fs::read_dir(&folder).await.map_err(|error| failed(&what, &error))?;
+        while let Some(entry) = entries.next_entry().await.map_err(|error| failed(&what, &error))? {
             let Some(name) = entry.file_name().to_str().map(|name| format!("{below}{name}")) else {
                 let cause = "a file name is not UTF-8; rename it".to_owned();
                 return Err(SourceError::Unreadable { what, cause });
             };
-            let place = format!("{what}/{name}");
+            let place = format!("{}/{name}", what.trim_end_matches('/'));
             check_name(&place, &name)?;
             let target = inside(&place, &entry.path(), &claim_root).await?;
-            let kind = tokio::fs::metadata(&target).await.map_err(disk)?;
+            let kind = tokio::fs::metadata(&target).await.map_err(|error| failed(&place, &error))?;
             if kind.is_dir() {
                 // A linked folder could lead back up and round for ever.
-                if !entry.file_type().await.map_err(disk)?.is_symlink() {
+                let link = entry.file_type().await.map_err(|error| failed(&place, &error))?.is_symlink();
+                if !link {
                     folders.push((target, format!("{name}/")));
                 }
             } else if kind.is_file() && wanted(&name) {
+                files.push((name, target));
                 check_count(&what, files.len())?;
-                files.push(hashed(name, target).await?);
             }
         }
     }
-    Ok(files)
-}
-
-async fn real(what: &str, path: &Path) -> Result<PathBuf, SourceError> {
-    tokio::fs::canonicalize(path).await.map_err(|error| match error.kind() {
-        ErrorKind::NotFound | ErrorKind::NotADirectory => SourceError::NotFound {
-            what: what.to_owned(),
-            hint: "check the claim and the path in it".to_owned(),
-        },
-        ErrorKind::PermissionDenied => SourceError::Forbidden {
-            what: what.to_owned(),
-            cause: "permission denied".to_owned(),
-            hint: "make it readable for the pod's user or group".to_owned(),
-        },
-        _ => SourceError::disk(path, error),
-    })
+    let mut read = Vec::with_capacity(files.len());
+    for (name, target) in files {
+        read.push(hashed(&what, name, target).await?);
+    }
+    Ok(read)
 }
 
 async fn inside(what: &str, path: &Path, claim: &Path) -> Result<PathBuf, SourceError> {
@@ -80,8 +74,11 @@ async fn inside(what: &str, path: &Path, claim: &Path) -> Result<PathBuf, Source
     })
 }
 
-async fn hashed(name: String, path: PathBuf) -> Result<FetchedFile, SourceError> {
-    let shown = path.clone();
+async fn real(what: &str, path: &Path) -> Result<PathBuf, SourceError> {
+    tokio::fs::canonicalize(path).await.map_err(|error| failed(what, &error))
+}
+
+async fn hashed(what: &str, name: String, path: PathBuf) -> Result<FetchedFile, SourceError> {
     let hash = move || {
         let mut hasher = Hasher::new();
         let bytes = std::io::copy(&mut std::fs::File::open(&path)?, &mut hasher)?;
@@ -89,5 +86,21 @@ async fn hashed(name: String, path: PathBuf) -> Result<FetchedFile, SourceError>
     };
     let done =
         tokio::task::spawn_blocking(hash).await.unwrap_or_else(|error| Err(std::io::Error::other(error)));
-    done.map_err(|error| SourceError::disk(&shown, error))
+    done.map_err(|error| failed(what, &error))
+}
+
+/// What the file system says of a claim is about the source, not about our own disk.
+fn failed(what: &str, error: &std::io::Error) -> SourceError {
+    let what = what.to_owned();
+    match error.kind() {
+        ErrorKind::NotFound | ErrorKind::NotADirectory => {
+            SourceError::NotFound { what, hint: "check the claim and the path in it".to_owned() }
+        }
+        ErrorKind::PermissionDenied => SourceError::Forbidden {
+            what,
+            cause: "permission denied".to_owned(),
+            hint: "make it readable for the pod's user or group".to_owned(),
+        },
+        _ => SourceError::Unreadable { what, cause: format!("{error}; put the file itself there") },
+    }
 }

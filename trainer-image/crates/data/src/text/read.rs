@@ -4,6 +4,9 @@ use std::io::{BufRead, Read as _};
 
 use cooperator_contract::run::{TextFormat, TextOptions};
 
+use super::formats::format_of;
+use super::row::text_of;
+
 /// Longest line in bytes, 16 MiB.
 pub const MAX_LINE: usize = 16 << 20;
 /// A stretch of plain text is handed on at the next empty line once it has so many bytes.
@@ -35,6 +38,16 @@ pub enum ReadError {
         file: String,
         /// From 1.
         line: u64,
+    },
+    /// A file of another kind, by how it begins.
+    #[error("{file}: this is {what}, not UTF-8 text; {way}")]
+    Format {
+        /// Name.
+        file: String,
+        /// What it is.
+        what: &'static str,
+        /// The way out.
+        way: &'static str,
     },
     /// A line beyond [`MAX_LINE`].
     #[error("{file}: line {line} is longer than {MAX_LINE} bytes; break it into shorter lines")]
@@ -75,10 +88,14 @@ pub enum ReadError {
 /// [`ReadError`] of the file, or whatever `each` returns.
 pub fn documents<E: From<ReadError>>(
     file: &str,
-    reader: impl BufRead,
+    mut reader: impl BufRead,
     options: &TextOptions,
     each: impl FnMut(&str) -> Result<(), E>,
 ) -> Result<(), E> {
+    let start = reader.fill_buf().map_err(|source| ReadError::Io { file: file.to_owned(), source })?;
+    if let Some((what, way)) = format_of(start) {
+        return Err(ReadError::Format { file: file.to_owned(), what, way }.into());
+    }
     let lines = Lines { file, reader, line: 0, offset: 0, bytes: Vec::new() };
     let lower = file.to_ascii_lowercase();
     let rows = match options.format {
@@ -132,18 +149,6 @@ fn json_lines<E: From<ReadError>>(
     let Some((row, cause)) = bad else { return Ok(()) };
     let (file, rows) = (lines.file.to_owned(), named.join(", "));
     Err(ReadError::BadRows { file, count, rows, row, cause }.into())
-}
-
-fn text_of(line: &str, field: &str) -> Result<String, String> {
-    // A broken row may be somebody's work: what is said names the place, never the content.
-    let row: serde_json::Value = serde_json::from_str(line)
-        .map_err(|error| format!("not JSON, column {}; correct the row", error.column()))?;
-    let Some(row) = row.as_object() else { return Err("not a JSON object; correct the row".to_owned()) };
-    match row.get(field) {
-        Some(serde_json::Value::String(text)) => Ok(text.clone()),
-        Some(_) => Err(format!("field `{field}` is no string; set spec.text.textField or correct the row")),
-        None => Err(format!("no field `{field}`; set spec.text.textField or correct the row")),
-    }
 }
 
 /// Lines of a file as UTF-8, each with its line break, of bounded length.
@@ -232,6 +237,43 @@ mod tests {
         let long = vec![b'a'; MAX_LINE + 1];
         assert!(matches!(read("a.txt", &long), Err(ReadError::LongLine { line: 1, .. })));
         assert_eq!(read("a.txt", &long[1..]).unwrap().len(), 1);
+    }
+
+    /// A line that goes on for this many bytes, and how many of them were asked for.
+    struct Endless {
+        left: u64,
+        handed_out: u64,
+    }
+
+    impl BufRead for Endless {
+        fn fill_buf(&mut self) -> std::io::Result<&[u8]> {
+            static PIECE: [u8; 64 << 10] = [b'a'; 64 << 10];
+            Ok(&PIECE[..usize::try_from(self.left).map_or(PIECE.len(), |left| left.min(PIECE.len()))])
+        }
+
+        fn consume(&mut self, bytes: usize) {
+            self.left -= bytes as u64;
+            self.handed_out += bytes as u64;
+        }
+    }
+
+    impl std::io::Read for Endless {
+        fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+            let read = self.fill_buf()?.read(into)?;
+            self.consume(read);
+            Ok(read)
+        }
+    }
+
+    #[test]
+    fn of_a_line_of_a_gibibyte_no_more_is_read_than_the_bound() {
+        for format in [TextFormat::Plain, TextFormat::JsonLines] {
+            let options = TextOptions { format, text_field: "text".to_owned(), record_tokens: 512 };
+            let mut line = Endless { left: 1 << 30, handed_out: 0 };
+            let error = documents("a", &mut line, &options, |_| Ok::<_, ReadError>(())).unwrap_err();
+            assert!(matches!(error, ReadError::LongLine { line: 1, .. }), "{error}");
+            assert_eq!(line.handed_out, MAX_LINE as u64 + 1);
+        }
     }
 
     #[test]

@@ -6,6 +6,9 @@ use crate::tokens::{Tokens, TokensError};
 
 /// How many bytes behind a window are looked at for a bound.
 const AHEAD: usize = 64;
+/// Most bytes that are tokenised at once, 1 MiB: a token takes a hundred bytes and more while it is counted, and a row
+/// may be one text of [`super::MAX_LINE`] bytes.
+const STRETCH: usize = 1 << 20;
 
 /// Cuts a normalised text into records of at most `limit` tokens (at least 1), each with its count, at paragraph,
 /// else sentence, else word bounds, in order, nothing lost but blanks at the cuts.
@@ -15,8 +18,22 @@ const AHEAD: usize = 64;
 /// # Errors
 /// [`TokensError`].
 pub fn split(text: &str, limit: usize, tokens: &Tokens) -> Result<Vec<(String, usize)>, TokensError> {
-    let (limit, starts) = (limit.max(1), tokens.starts(text)?);
-    let mut records = Vec::new();
+    let (mut records, mut rest) = (Vec::new(), text);
+    while !rest.is_empty() {
+        let (stretch, behind) = rest.split_at(cut(rest, STRETCH));
+        split_stretch(stretch, limit.max(1), tokens, &mut records)?;
+        rest = behind;
+    }
+    Ok(records)
+}
+
+fn split_stretch(
+    text: &str,
+    limit: usize,
+    tokens: &Tokens,
+    records: &mut Vec<(String, usize)>,
+) -> Result<(), TokensError> {
+    let starts = tokens.starts(text)?;
     let mut from = 0;
     while from < text.len() {
         let rest = &text[from..];
@@ -40,7 +57,7 @@ pub fn split(text: &str, limit: usize, tokens: &Tokens) -> Result<Vec<(String, u
             break cut;
         };
     }
-    Ok(records)
+    Ok(())
 }
 
 /// Where a record of at most `end` bytes of `rest` ends: at least one character, blanks behind it included.
@@ -93,6 +110,13 @@ mod tests {
     #[test]
     fn a_long_sentence_is_cut_between_words() {
         assert_eq!(records("a b c d e f g", 3), ["a b c", "d e f", "g"]);
+    }
+
+    #[test]
+    fn a_text_longer_than_is_tokenised_at_once_is_cut_between_paragraphs_and_nothing_is_lost() {
+        let text = "a a b\n\n".repeat(STRETCH / 7 * 3 / 2);
+        let records = records(text.trim_end(), 3000);
+        assert_eq!(records.join("\n\n"), text.trim_end());
     }
 
     proptest! {
