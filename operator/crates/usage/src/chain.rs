@@ -127,7 +127,8 @@ impl Chain {
             });
         }
         let expected = self.through.saturating_add(1);
-        if sequence != expected {
+        // After the greatest number there is none: the last row may not come again in its place.
+        if sequence != expected || sequence == self.through {
             return Err(UsageLogError::Gap { gateway: gateway(), expected, found: sequence });
         }
         if self.time.is_some_and(|last| row.time < last) {
@@ -187,6 +188,12 @@ impl Header {
     /// Checks that the rows read end where the header says.
     pub(crate) fn check_end(&self, after: &Chain) -> Result<(), UsageLogError> {
         let (gateway, sequence) = (self.gateway.clone(), self.last_sequence);
+        if self.first_sequence == 0 {
+            return Err(UsageLogError::Gap { gateway, expected: 1, found: 0 });
+        }
+        if sequence < self.first_sequence {
+            return Err(UsageLogError::Empty(gateway));
+        }
         if after.through != sequence {
             return Err(UsageLogError::Gap { gateway, expected: sequence, found: after.through });
         }

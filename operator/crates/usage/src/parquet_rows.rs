@@ -13,6 +13,7 @@ use parquet::schema::parser::parse_message_type;
 use parquet::schema::types::TypePtr;
 
 use crate::chain::UsageLogError;
+use crate::hour::GROUP_ROWS;
 
 /// The columns, in the order in which they are written and read below.
 const SCHEMA: &str = "message usage {
@@ -141,8 +142,12 @@ struct Columns<'a> {
 }
 
 impl Columns<'_> {
+    /// How many rows the group says it has, at most as many as are ever written into one: memory is taken for them.
     fn rows(&self) -> Result<usize> {
-        usize::try_from(self.group.metadata().num_rows()).map_err(|error| general(&error))
+        let said = self.group.metadata().num_rows();
+        usize::try_from(said).ok().filter(|rows| *rows <= GROUP_ROWS).ok_or_else(|| {
+            ParquetError::General(format!("a row group of {said} rows, at most {GROUP_ROWS} are written"))
+        })
     }
 
     /// Values and definition levels of the next column.

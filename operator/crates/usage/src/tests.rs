@@ -121,6 +121,38 @@ fn a_row_that_does_not_follow_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn a_row_after_the_last_possible_one_is_refused() {
+    let mut chain = Chain::resume(GATEWAY, u64::MAX - 1, Digest::of(b"before"));
+    let last = UsageRow { sequence: u64::MAX, time: at(0), output_tokens: 0, input_tokens: 0, ..row(1) };
+    chain.append(&last).unwrap();
+    assert!(matches!(chain.append(&last), Err(UsageLogError::Gap { .. })), "the same row is billed once");
+}
+
+#[test]
+fn a_header_that_counts_from_nothing_or_has_no_rows_is_refused() {
+    let (header, bytes) = chunk::encode(&mut Chain::genesis(GATEWAY), &rows(1..=3)).unwrap();
+    let text = String::from_utf8(bytes).unwrap();
+    let from_zero = text.replace("\"firstSequence\":1", "\"firstSequence\":0");
+    let error = chunk::decode(from_zero.as_bytes()).unwrap_err();
+    assert_eq!(error, UsageLogError::Gap { gateway: GATEWAY.to_owned(), expected: 1, found: 0 });
+    let empty = Header { first_sequence: 4, last_sequence: 3, previous: header.head, ..header };
+    let line = serde_json::to_string(&empty).unwrap();
+    assert_eq!(chunk::decode(line.as_bytes()).unwrap_err(), UsageLogError::Empty(GATEWAY.to_owned()));
+}
+
+#[test]
+fn a_group_of_more_rows_than_are_ever_written_is_refused_before_memory_is_taken_for_them() {
+    use parquet::file::reader::{FileReader as _, SerializedFileReader};
+    use parquet::file::writer::SerializedFileWriter;
+    let schema = crate::parquet_rows::schema().unwrap();
+    let mut file = SerializedFileWriter::new(Vec::new(), schema, std::sync::Arc::default()).unwrap();
+    crate::parquet_rows::write_group(&mut file, &rows(1..=crate::hour::GROUP_ROWS as u64 + 1)).unwrap();
+    let file = SerializedFileReader::new(Bytes::from(file.into_inner().unwrap())).unwrap();
+    let error = crate::parquet_rows::read_group(&*file.get_row_group(0).unwrap()).unwrap_err();
+    assert!(error.to_string().contains("a row group of 32769 rows, at most 32768 are written"), "{error}");
+}
+
+#[test]
 fn a_key_tells_what_it_holds() {
     let digest = Digest::of(b"");
     let time: Timestamp = "2026-11-24T13:59:59Z".parse().unwrap();
