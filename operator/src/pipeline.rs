@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use cooperator_api::collective::{Collective, Departed};
 use cooperator_core::time::Clock;
 use cooperator_store::{Credentials, Store};
 use k8s_openapi::api::core::v1::Secret;
+use kube::api::{Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use crate::report::{Fields, ReportError, Reporter};
 use crate::runs::{self, Bucket, Owner, Site};
@@ -107,6 +110,26 @@ impl Pipeline {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
         let what = format!("every {} of namespace `{namespace}`", K::kind(&()));
         Ok(api.list(&Default::default()).await.map_err(read(what))?.items)
+    }
+
+    /// Sets what a Collective has still to recover for FineTunes that are no more. It is refused if the Collective has
+    /// changed since it was read: two controllers write this list.
+    ///
+    /// # Errors
+    /// [`Error::Write`]; calling again with a fresh Collective is safe.
+    pub async fn set_departed(&self, collective: &Collective, all: &[Departed]) -> Result<(), Error> {
+        let name = collective.name_any();
+        let patch = json!({
+            "metadata": { "resourceVersion": collective.resource_version() }, "status": { "departed": all },
+        });
+        let namespace = collective.namespace().unwrap_or_default();
+        let api: Api<Collective> = Api::namespaced(self.client.clone(), &namespace);
+        match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+            Ok(_) => Ok(()),
+            Err(source) => {
+                Err(Error::Write { what: format!("Collective `{name}`"), source: Box::new(source) })
+            }
+        }
     }
 
     /// A Collective's object storage, with its own key.

@@ -1,7 +1,7 @@
 //! Writes what a reconcile found: status by server-side apply, and an event for each condition that changed. What is
 //! already so is not written again.
 
-use cooperator_api::common::condition;
+use cooperator_api::common::{condition, reason};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Patch, PatchParams};
@@ -12,24 +12,6 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::domain::Finding;
-
-/// Reasons of a condition that is not True and yet nobody's fault: normal events. Work goes on, or waits for work.
-const UNDER_WAY: [&str; 14] = [
-    "Starting",
-    "Importing",
-    "Building",
-    "Training",
-    "Suspended",
-    "Stopping",
-    "Interrupted",
-    "Unpaid",
-    "Queued",
-    "BaseModelNotReady",
-    "DatasetNotReady",
-    "FineTuneNotReady",
-    "StorageNotReady",
-    "GatewayNotReady",
-];
 
 /// Conditions that are False when all is well.
 const ABNORMAL: [&str; 4] = [condition::FAILED, condition::SUSPENDED, condition::REVOKED, condition::EXPIRED];
@@ -225,7 +207,7 @@ fn is_abnormal(condition: &Condition) -> bool {
 fn is_warning(condition: &Condition) -> bool {
     match (is_abnormal(condition), condition.status == "True") {
         (true, yes) => yes && condition.type_ == condition::FAILED,
-        (false, yes) => !yes && !UNDER_WAY.contains(&condition.reason.as_str()),
+        (false, yes) => !yes && !reason::UNDER_WAY.contains(&condition.reason.as_str()),
     }
 }
 

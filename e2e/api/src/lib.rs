@@ -1,6 +1,7 @@
 //! A real kube-apiserver with our definitions, for tests: what it refuses, it refuses with the operator down.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
@@ -23,7 +24,12 @@ pub const NAMESPACE: &str = "presidents";
 pub struct Server {
     /// Client.
     pub client: Client,
-    _server: ApiServer,
+    running: Arc<Running>,
+}
+
+/// What ends when the last client of it is dropped.
+struct Running {
+    server: ApiServer,
     _folder: tempfile::TempDir,
 }
 
@@ -37,13 +43,23 @@ impl Server {
         let folder = tempfile::tempdir()?;
         let path = folder.path().to_owned();
         let server = tokio::task::spawn_blocking(move || ApiServer::up(&path)).await??;
-        let kubeconfig = Kubeconfig::read_from(&server.kubeconfig)?;
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-        let client = Client::try_from(config)?;
+        let client = Client::try_from(config(&server).await?)?;
         install(&client).await?;
         let namespace = serde_json::from_value(serde_json::json!({"metadata": {"name": NAMESPACE}}))?;
         Api::<Namespace>::all(client.clone()).create(&PostParams::default(), &namespace).await?;
-        Ok(Self { client, _server: server, _folder: folder })
+        Ok(Self { client, running: Arc::new(Running { server, _folder: folder }) })
+    }
+
+    /// The same server as another user sees it: of these groups, with all rights besides.
+    ///
+    /// # Errors
+    /// When no client can be made.
+    pub async fn as_user(&self, user: &str, groups: &[&str]) -> Result<Self> {
+        let mut config = config(&self.running.server).await?;
+        config.auth_info.impersonate = Some(user.to_owned());
+        let groups = groups.iter().chain(&["system:masters"]).map(|group| (*group).to_owned());
+        config.auth_info.impersonate_groups = Some(groups.collect());
+        Ok(Self { client: Client::try_from(config)?, running: self.running.clone() })
     }
 
     /// The API of a kind of ours in [`NAMESPACE`].
@@ -73,6 +89,11 @@ impl Server {
     }
 }
 
+async fn config(server: &ApiServer) -> Result<Config> {
+    let kubeconfig = Kubeconfig::read_from(&server.kubeconfig)?;
+    Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
+}
+
 fn answer(result: kube::Result<DynamicObject>) -> Result<Result<Value, String>> {
     match result {
         Ok(object) => Ok(Ok(serde_json::to_value(object)?)),
@@ -81,7 +102,11 @@ fn answer(result: kube::Result<DynamicObject>) -> Result<Result<Value, String>> 
     }
 }
 
-async fn install(client: &Client) -> Result<()> {
+/// Installs our definitions and waits until they are served.
+///
+/// # Errors
+/// When the server refuses one, or does not serve it in time.
+pub async fn install(client: &Client) -> Result<()> {
     let api: Api<CustomResourceDefinition> = Api::all(client.clone());
     for crd in cooperator_api::crds() {
         let name = crd.metadata.name.clone().context("a definition has a name")?;

@@ -1,14 +1,11 @@
 //! Pure: the Secret of a key.
 
-use cooperator_api::api_key::ApiKey;
+use cooperator_api::api_key::{ApiKey, SECRET_FIELD};
 use cooperator_api::names;
 use cooperator_core::api_key::Key;
 use k8s_openapi::api::core::v1::Secret;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource as _, ResourceExt as _};
-
-/// Field of the Secret that holds the key.
-pub const FIELD: &str = "apiKey";
 
 /// The Secret that shows a key to its consumer. It goes with the ApiKey.
 pub fn secret(object: &ApiKey, key: &Key) -> Secret {
@@ -26,7 +23,7 @@ pub fn secret(object: &ApiKey, key: &Key) -> Secret {
             owner_references: object.controller_owner_ref(&()).map(|owner| vec![owner]),
             ..ObjectMeta::default()
         },
-        string_data: Some([(FIELD.to_owned(), key.expose().to_owned())].into()),
+        string_data: Some([(SECRET_FIELD.to_owned(), key.expose().to_owned())].into()),
         type_: Some("Opaque".into()),
         immutable: Some(true),
         ..Secret::default()
@@ -40,6 +37,6 @@ pub fn is_ours(secret: &Secret, object: &ApiKey) -> bool {
 
 /// The key in a Secret; none if what it holds is no key.
 pub fn key(secret: &Secret) -> Option<Key> {
-    let bytes = secret.data.as_ref()?.get(FIELD)?;
+    let bytes = secret.data.as_ref()?.get(SECRET_FIELD)?;
     Key::parse(std::str::from_utf8(&bytes.0).ok()?).ok()
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use cooperator_api::api_key::ApiKey;
+use cooperator_api::api_key::{ApiKey, SECRET_FIELD};
 use cooperator_core::api_key::{ENTROPY_BYTES, Key};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PostParams;
@@ -63,7 +63,7 @@ fn read(object: &ApiKey, secret: &Secret) -> Minted {
         Some(key) => Minted::Shown(key),
         None => {
             let message =
-                format!("Secret `{name}` holds no key under `{}`: delete it to have one made", build::FIELD);
+                format!("Secret `{name}` holds no key under `{}`: delete it to have one made", SECRET_FIELD);
             Minted::Held(Hold::new("SecretUnreadable", message))
         }
     }

@@ -3,23 +3,22 @@
 use std::collections::BTreeMap;
 
 use cooperator_api::names;
+use cooperator_contract::canonical;
 use cooperator_contract::run::{self, RunFile, RunId, ServeTask, Task};
-use cooperator_contract::{canonical, env};
 use cooperator_core::digest::Digest;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy, RollingUpdateDeployment};
 use k8s_openapi::api::core::v1::{
-    ConfigMap, ConfigMapVolumeSource, Container, ContainerPort, EmptyDirVolumeSource, HTTPGetAction, PodSpec,
-    PodTemplateSpec, Probe, Service, ServicePort, ServiceSpec, Volume, VolumeMount,
+    ConfigMap, ConfigMapVolumeSource, Container, ContainerPort, PodSpec, PodTemplateSpec, Service,
+    ServicePort, ServiceSpec, Volume, VolumeMount,
 };
-use k8s_openapi::api::networking::v1::{
-    NetworkPolicy, NetworkPolicyEgressRule, NetworkPolicyIngressRule, NetworkPolicyPeer, NetworkPolicyPort,
-    NetworkPolicySpec,
-};
+use k8s_openapi::api::networking::v1::NetworkPolicy;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::validate::{CONCURRENCY, QUEUE, ValidDeployment};
-use crate::runs::{Site, secret_variable, secure_container, secure_pod};
+use crate::network::{OTLP_PORT, dns, egress, ingress, policy};
+use crate::pods::{self, Part, probe, scratch, texts};
+use crate::runs::{Site, secure_container, secure_pod};
 
 /// Port of a server pod and of its Service.
 pub const PORT: i32 = 8000;
@@ -62,29 +61,24 @@ pub fn build(
     let text = serde_json::to_string_pretty(&file)?;
     // A new run file is a new ConfigMap, so that pods of the old revision keep theirs while they are replaced.
     let config = format!("{}-{}", server_name(&valid.name), &Digest::of(&canonical(&file)?).hex()[..8]);
-    let metadata = |name: String| ObjectMeta {
-        name: Some(name),
-        namespace: Some(valid.namespace.clone()),
-        labels: Some(labels(valid)),
-        owner_references: Some(vec![owner.clone()]),
-        ..ObjectMeta::default()
-    };
+    let part = part(valid, owner.clone());
+    let name = server_name(&valid.name);
     Ok(Built {
         config_map: ConfigMap {
-            metadata: metadata(config.clone()),
+            metadata: part.metadata(&config),
             data: Some([("run.json".to_owned(), text)].into()),
             immutable: Some(true),
             ..ConfigMap::default()
         },
         deployment: Deployment {
-            metadata: metadata(server_name(&valid.name)),
-            spec: Some(deployment_spec(valid, site, &config)),
+            metadata: part.metadata(&name),
+            spec: Some(deployment_spec(valid, &part, site, &config)),
             ..Deployment::default()
         },
         service: Service {
-            metadata: metadata(server_name(&valid.name)),
+            metadata: part.metadata(&name),
             spec: Some(ServiceSpec {
-                selector: Some(labels(valid)),
+                selector: Some(part.selector()),
                 ports: Some(vec![ServicePort {
                     name: Some("http".into()),
                     port: PORT,
@@ -95,26 +89,20 @@ pub fn build(
             }),
             ..Service::default()
         },
-        network_policy: NetworkPolicy {
-            metadata: metadata(server_name(&valid.name)),
-            spec: Some(network_policy(valid)),
-        },
+        network_policy: network_policy(valid, &part, &name),
     })
 }
 
-/// Labels of the pods, and what selects them.
-pub fn labels(valid: &ValidDeployment) -> BTreeMap<String, String> {
-    [
-        ("app.kubernetes.io/name", "cooperator-server".to_owned()),
-        ("app.kubernetes.io/component", "server".to_owned()),
-        (names::LABEL_MANAGED_BY, names::MANAGED_BY.to_owned()),
-        (names::LABEL_COLLECTIVE, valid.collective.clone()),
-        (names::LABEL_KIND, "deployment".to_owned()),
-        (names::LABEL_NAME, valid.name.clone()),
-    ]
-    .into_iter()
-    .map(|(key, value)| (key.to_owned(), value))
-    .collect()
+/// What the pods are.
+fn part(valid: &ValidDeployment, owner: OwnerReference) -> Part {
+    Part {
+        namespace: valid.namespace.clone(),
+        collective: valid.collective.clone(),
+        kind: "deployment",
+        name: valid.name.clone(),
+        component: "server",
+        owner,
+    }
 }
 
 fn run_file(valid: &ValidDeployment, uid: &str) -> RunFile {
@@ -143,10 +131,11 @@ fn run_file(valid: &ValidDeployment, uid: &str) -> RunFile {
     }
 }
 
-fn deployment_spec(valid: &ValidDeployment, site: &Site, config: &str) -> DeploymentSpec {
+fn deployment_spec(valid: &ValidDeployment, part: &Part, site: &Site, config: &str) -> DeploymentSpec {
+    let (tmp, tmp_mount) = scratch("tmp", "/tmp");
     DeploymentSpec {
         replicas: Some(valid.replicas),
-        selector: LabelSelector { match_labels: Some(labels(valid)), ..LabelSelector::default() },
+        selector: LabelSelector { match_labels: Some(part.selector()), ..LabelSelector::default() },
         strategy: Some(DeploymentStrategy {
             type_: Some("RollingUpdate".into()),
             rolling_update: Some(RollingUpdateDeployment {
@@ -155,13 +144,13 @@ fn deployment_spec(valid: &ValidDeployment, site: &Site, config: &str) -> Deploy
             }),
         }),
         template: PodTemplateSpec {
-            metadata: Some(ObjectMeta { labels: Some(labels(valid)), ..ObjectMeta::default() }),
+            metadata: Some(ObjectMeta { labels: Some(part.labels()), ..ObjectMeta::default() }),
             spec: Some(PodSpec {
                 automount_service_account_token: Some(false),
                 enable_service_links: Some(false),
                 termination_grace_period_seconds: Some(DRAIN_SECONDS),
                 security_context: Some(secure_pod()),
-                containers: vec![container(valid, site)],
+                containers: vec![container(valid, site, tmp_mount)],
                 volumes: Some(vec![
                     Volume {
                         name: "run".into(),
@@ -171,11 +160,7 @@ fn deployment_spec(valid: &ValidDeployment, site: &Site, config: &str) -> Deploy
                         }),
                         ..Volume::default()
                     },
-                    Volume {
-                        name: "tmp".into(),
-                        empty_dir: Some(EmptyDirVolumeSource::default()),
-                        ..Volume::default()
-                    },
+                    tmp,
                 ]),
                 ..PodSpec::default()
             }),
@@ -184,21 +169,11 @@ fn deployment_spec(valid: &ValidDeployment, site: &Site, config: &str) -> Deploy
     }
 }
 
-fn container(valid: &ValidDeployment, site: &Site) -> Container {
-    let probe = |path: &str, period: i32, failures: i32| Probe {
-        http_get: Some(HTTPGetAction {
-            path: Some(path.into()),
-            port: IntOrString::String("http".into()),
-            ..HTTPGetAction::default()
-        }),
-        period_seconds: Some(period),
-        failure_threshold: Some(failures),
-        ..Probe::default()
-    };
-    let mount = |name: &str, path: &str, read_only: bool| VolumeMount {
-        name: name.into(),
-        mount_path: path.into(),
-        read_only: read_only.then_some(true),
+fn container(valid: &ValidDeployment, site: &Site, tmp: VolumeMount) -> Container {
+    let run = VolumeMount {
+        name: "run".into(),
+        mount_path: "/run/cooperator".into(),
+        read_only: Some(true),
         ..VolumeMount::default()
     };
     Container {
@@ -206,10 +181,7 @@ fn container(valid: &ValidDeployment, site: &Site) -> Container {
         image: Some(site.trainer_image.clone()),
         image_pull_policy: Some(site.pull_policy.clone()),
         command: Some(vec!["/usr/bin/cooperator-server".into(), "--run-file".into(), run::PATH.into()]),
-        env: Some(vec![
-            secret_variable(env::ACCESS_KEY_ID, &valid.bucket.secret, env::ACCESS_KEY_ID, false),
-            secret_variable(env::SECRET_ACCESS_KEY, &valid.bucket.secret, env::SECRET_ACCESS_KEY, false),
-        ]),
+        env: Some(pods::environment(&valid.bucket.secret, site.otlp_endpoint.as_deref())),
         ports: Some(vec![ContainerPort {
             name: Some("http".into()),
             container_port: PORT,
@@ -218,39 +190,21 @@ fn container(valid: &ValidDeployment, site: &Site) -> Container {
         resources: Some(valid.resources.clone()),
         security_context: Some(secure_container()),
         // Weights are fetched and verified before it listens: ten minutes for slow storage.
-        startup_probe: Some(probe("/readyz", 2, 300)),
-        liveness_probe: Some(probe("/healthz", 10, 6)),
-        readiness_probe: Some(probe("/readyz", 2, 2)),
-        volume_mounts: Some(vec![mount("run", "/run/cooperator", true), mount("tmp", "/tmp", false)]),
+        startup_probe: Some(probe("/readyz", PORT, 2, 300)),
+        liveness_probe: Some(probe("/healthz", PORT, 10, 6)),
+        readiness_probe: Some(probe("/readyz", PORT, 2, 2)),
+        volume_mounts: Some(vec![run, tmp]),
         ..Container::default()
     }
 }
 
-/// In: the gateway of the same Collective. Out: names, and object storage, which is no pod that a policy can name.
-fn network_policy(valid: &ValidDeployment) -> NetworkPolicySpec {
-    let gateway: BTreeMap<String, String> = [
-        ("app.kubernetes.io/component".to_owned(), "gateway".to_owned()),
-        (names::LABEL_COLLECTIVE.to_owned(), valid.collective.clone()),
-    ]
-    .into();
-    let port = |port: i32, protocol: &str| NetworkPolicyPort {
-        port: Some(IntOrString::Int(port)),
-        protocol: Some(protocol.into()),
-        ..NetworkPolicyPort::default()
-    };
-    NetworkPolicySpec {
-        pod_selector: Some(LabelSelector { match_labels: Some(labels(valid)), ..LabelSelector::default() }),
-        policy_types: Some(vec!["Ingress".into(), "Egress".into()]),
-        ingress: Some(vec![NetworkPolicyIngressRule {
-            from: Some(vec![NetworkPolicyPeer {
-                pod_selector: Some(LabelSelector { match_labels: Some(gateway), ..LabelSelector::default() }),
-                ..NetworkPolicyPeer::default()
-            }]),
-            ports: Some(vec![port(PORT, "TCP")]),
-        }]),
-        egress: Some(vec![NetworkPolicyEgressRule {
-            ports: Some(vec![port(53, "UDP"), port(53, "TCP"), port(valid.bucket.port(), "TCP")]),
-            ..NetworkPolicyEgressRule::default()
-        }]),
-    }
+/// In: the gateway of the same Collective. Out: names, traces, and object storage, which is no pod that a policy can
+/// name.
+fn network_policy(valid: &ValidDeployment, part: &Part, name: &str) -> NetworkPolicy {
+    let gateway: BTreeMap<String, String> = texts(&[
+        ("app.kubernetes.io/component", "gateway".to_owned()),
+        (names::LABEL_COLLECTIVE, valid.collective.clone()),
+    ]);
+    let outside = egress(None, &[valid.bucket.port(), OTLP_PORT]);
+    policy(part, name, part.selector(), vec![ingress(Some(gateway), &[PORT])], vec![dns(), outside])
 }

@@ -10,4 +10,5 @@ mod validate;
 #[cfg(test)]
 mod tests;
 
+pub use build::PORT as SERVER_PORT;
 pub use reconcile::reconcile;

@@ -5,7 +5,7 @@ use cooperator_api::common::{Money, condition};
 use cooperator_api::deployment::{Deployment, DeploymentStatus, UsageStatus};
 use k8s_openapi::api::apps::v1;
 
-use super::build::{labels, upstream};
+use super::build::upstream;
 use super::validate::ValidDeployment;
 use crate::domain::{Finding, Hold};
 
@@ -104,8 +104,8 @@ pub fn status(
         ..before
     };
     let Serving::Applied { valid, pods } = serving else { return kept };
-    let selector: Vec<String> =
-        labels(valid).into_iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let selector = pods.spec.iter().flat_map(|spec| spec.selector.match_labels.iter().flatten());
+    let selector: Vec<String> = selector.map(|(key, value)| format!("{key}={value}")).collect();
     let gateway = collective.and_then(|collective| collective.status.as_ref()?.gateway_url.clone());
     let adapter_digest = match rolled_out(pods, valid.replicas) {
         true => Some(valid.adapter.to_string()),

@@ -1,33 +1,50 @@
-//! Client: what `deletionPolicy: Delete` promises. With `Retain` there is nothing to undo and no finalizer.
+//! Client: what a FineTune owes before it may go: what it cost is written down in its Collective, and what
+//! `deletionPolicy: Delete` promises is done. One that costs nothing and retains its adapter has no finalizer.
 
+use cooperator_api::collective::Collective;
 use cooperator_api::common::DeletionPolicy;
 use cooperator_api::fine_tune::FineTune;
 use cooperator_api::names::FINALIZER;
 use cooperator_contract::layout;
 use cooperator_core::digest::Digest;
+use cooperator_core::money::Amount;
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
+use super::cost;
 use super::gates::World;
 use crate::domain;
 use crate::pipeline::{Error, Pipeline};
 use crate::runs::Bucket;
 
-/// Whether the finalizer is as the policy wants it; if not, it is brought there. False: it was changed just now.
-pub async fn finalizer_is_right(pipeline: &Pipeline, tune: &FineTune) -> Result<bool, Error> {
-    let wanted = tune.spec.deletion_policy == DeletionPolicy::Delete;
-    if wanted == tune.finalizers().iter().any(|name| name == FINALIZER) {
+/// Whether the finalizer is as it should be; if not, it is brought there. False: it was changed just now.
+pub async fn finalizer_is_right(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Result<bool, Error> {
+    let has = tune.finalizers().iter().any(|name| name == FINALIZER);
+    // Without its Collective nobody knows what an attempt costs: what was so stays so.
+    let costs = world.collective.as_ref().map_or(has, |collective| !is_free(collective));
+    let wanted = tune.spec.deletion_policy == DeletionPolicy::Delete || costs;
+    if wanted == has {
         return Ok(true);
     }
     set_finalizer(pipeline, tune, wanted).await?;
     Ok(false)
 }
 
-/// Removes the adapter, unless another FineTune of the namespace has the same one, and the checkpoints; then the
-/// finalizer. Where the Collective or its key is gone, its bucket is out of our hands and nothing is left to do.
+/// Whether an hour of a machine costs nothing.
+fn is_free(collective: &Collective) -> bool {
+    cost::price(Some(collective)).is_ok_and(|price| price.amount(3600) == Ok(Amount::ZERO))
+}
+
+/// Writes down what it cost. With policy Delete, removes the adapter, unless another FineTune of the namespace has the
+/// same one, and the checkpoints. Then the finalizer goes. Where the Collective or its key is gone, its bucket is out of
+/// our hands and nothing is left to do.
 pub async fn remove(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Result<(), Error> {
-    if let Some(bucket) = located(world) {
+    if let Some(collective) = &world.collective {
+        write_cost(pipeline, tune, collective).await?;
+    }
+    let delete = tune.spec.deletion_policy == DeletionPolicy::Delete;
+    if let Some(bucket) = located(world).filter(|_| delete) {
         match contents(pipeline, tune, &bucket).await {
             Err(Error::NoCredentials { name }) => {
                 tracing::warn!(
@@ -40,6 +57,18 @@ pub async fn remove(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Resu
         }
     }
     set_finalizer(pipeline, tune, false).await
+}
+
+/// Adds it to what the Collective has still to recover, once.
+async fn write_cost(pipeline: &Pipeline, tune: &FineTune, collective: &Collective) -> Result<(), Error> {
+    let price = cost::price(Some(collective))?;
+    let Some(cost) = cost::departed(tune, price, pipeline.clock.now()) else { return Ok(()) };
+    let mut all = collective.status.clone().unwrap_or_default().departed;
+    if all.iter().any(|known| known.uid == cost.uid) {
+        return Ok(());
+    }
+    all.push(cost);
+    pipeline.set_departed(collective, &all).await
 }
 
 fn located(world: &World) -> Option<Bucket> {

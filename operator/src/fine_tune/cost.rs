@@ -1,10 +1,24 @@
 //! Pure: what attempts cost.
 
+use cooperator_api::collective::{Collective, Departed};
 use cooperator_api::common::{Attempt, Money};
 use cooperator_api::fine_tune::FineTune;
 use cooperator_core::money::{Amount, PricePerHour};
+use cooperator_core::time::whole_second;
+use jiff::Timestamp;
+use kube::ResourceExt as _;
 
 use crate::domain::parse_time;
+use crate::pipeline::Error;
+
+/// What an hour of a machine is charged at.
+///
+/// # Errors
+/// When the price is no decimal; the API lets none through.
+pub fn price(collective: Option<&Collective>) -> Result<PricePerHour, Error> {
+    let price = collective.map_or("0", |collective| &collective.spec.treasury.price_per_node_hour);
+    price.parse().map_err(|error| Error::Domain(format!("pricePerNodeHour: {error}")))
+}
 
 /// Cost that status holds: of every attempt that has ended.
 pub fn so_far(tune: &FineTune) -> Amount {
@@ -23,6 +37,22 @@ pub fn with_ended(tune: &FineTune, attempts: &[Attempt], price: PricePerHour, cu
     let fresh = attempts.iter().filter(was_open).filter_map(|attempt| price.amount(seconds(attempt)).ok());
     let total = fresh.fold(so_far(tune), |sum, amount| sum.plus(amount).unwrap_or(sum));
     Money { amount: total.to_string(), currency: currency.to_owned() }
+}
+
+/// What a FineTune that is being deleted leaves to pay: an attempt that was still open ends now. None: nothing.
+pub fn departed(tune: &FineTune, price: PricePerHour, now: Timestamp) -> Option<Departed> {
+    let mut attempts = tune.status.as_ref()?.attempts.clone();
+    for attempt in attempts.iter_mut().filter(|attempt| attempt.ended_at.is_none()) {
+        attempt.ended_at = Some(whole_second(now).to_string());
+    }
+    let cost = with_ended(tune, &attempts, price, "").amount;
+    let nothing = cost.parse::<Amount>() == Ok(Amount::ZERO);
+    (!nothing).then_some(Departed {
+        uid: tune.uid().unwrap_or_default(),
+        fine_tune: tune.name_any(),
+        cost,
+        ended_at: attempts.last()?.ended_at.clone()?,
+    })
 }
 
 /// How long an ended attempt took, in seconds.

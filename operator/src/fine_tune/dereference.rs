@@ -28,8 +28,10 @@ pub async fn world(pipeline: &Pipeline, tune: &FineTune) -> Result<World, Error>
     let namespace = tune.namespace().unwrap_or_default();
     let dataset: Option<cooperator_api::dataset::Dataset> =
         pipeline.get(&namespace, &tune.spec.dataset_ref.name).await?;
-    let collective = match &dataset {
-        Some(dataset) => pipeline.get(&namespace, &dataset.spec.collective_ref.name).await?,
+    let known = tune.status.as_ref().and_then(|status| status.collective.clone());
+    let home = known.or_else(|| dataset.as_ref().map(|dataset| dataset.spec.collective_ref.name.clone()));
+    let collective = match &home {
+        Some(home) => pipeline.get(&namespace, home).await?,
         None => None,
     };
     Ok(World {

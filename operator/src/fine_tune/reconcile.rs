@@ -6,7 +6,6 @@ use cooperator_api::collective::Collective;
 use cooperator_api::common::Attempt;
 use cooperator_api::fine_tune::{FineTune, FineTuneStatus};
 use cooperator_api::names::FINALIZER;
-use cooperator_core::money::PricePerHour;
 use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
 
@@ -30,7 +29,7 @@ pub async fn reconcile(tune: Arc<FineTune>, pipeline: Arc<Pipeline>) -> Result<A
     if tune.metadata.deletion_timestamp.is_some() {
         return delete(&pipeline, &tune, &world).await;
     }
-    if !cleanup::finalizer_is_right(&pipeline, &tune).await? {
+    if !cleanup::finalizer_is_right(&pipeline, &tune, &world).await? {
         return Ok(Action::await_change());
     }
     let now = pipeline.clock.now();
@@ -148,7 +147,8 @@ async fn run(
         }
     }
     let cost = cost_of(tune, world, &attempts)?; // pure
-    Ok(Training::Running(Box::new(Running { pins, attempts, phase, cost, trained })))
+    let collective = plan.collective;
+    Ok(Training::Running(Box::new(Running { collective, pins, attempts, phase, cost, trained })))
 }
 
 fn cost_of(
@@ -156,15 +156,12 @@ fn cost_of(
     world: &World,
     attempts: &[Attempt],
 ) -> Result<cooperator_api::common::Money, Error> {
-    let treasury = world.collective.as_ref().map(|collective| &collective.spec.treasury);
-    let price = treasury.map_or("0", |treasury| &treasury.price_per_node_hour);
-    let price: PricePerHour =
-        price.parse().map_err(|error| Error::Domain(format!("pricePerNodeHour: {error}")))?;
-    let currency = treasury.map_or("", |treasury| &treasury.currency);
-    Ok(cost::with_ended(tune, attempts, price, currency))
+    let collective = world.collective.as_ref();
+    let currency = collective.map_or("", |collective| &collective.spec.treasury.currency);
+    Ok(cost::with_ended(tune, attempts, cost::price(collective)?, currency))
 }
 
-/// With `deletionPolicy: Delete`, the run is stopped before what it writes is removed.
+/// The run is stopped before its cost is written down and what it writes is removed.
 async fn delete(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Result<Action, Error> {
     if !tune.finalizers().iter().any(|name| name == FINALIZER) {
         return Ok(Action::await_change());

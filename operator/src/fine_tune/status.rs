@@ -34,6 +34,8 @@ pub enum Training {
 /// A run under way, or just done.
 #[derive(Clone, Debug)]
 pub struct Running {
+    /// The Collective that pays.
+    pub collective: String,
     /// What it trains on.
     pub pins: Pins,
     /// All attempts.
@@ -64,11 +66,12 @@ pub fn status(tune: &FineTune, training: Training) -> FineTuneStatus {
         }
         Training::GivenUp(_) | Training::Done => return kept,
     };
-    let Running { pins, attempts, phase: _, cost, trained } = *running;
+    let Running { collective, pins, attempts, phase: _, cost, trained } = *running;
     // Pins are kept from the first attempt on: before it, a newer dataset version may still be taken.
     let pinned = !attempts.is_empty();
     let status = FineTuneStatus {
         attempts: runs::newest(attempts, ATTEMPTS),
+        collective: pinned.then_some(collective),
         base_model_digest: pinned.then(|| pins.base_model.to_string()),
         dataset_digest: pinned.then(|| pins.dataset.to_string()),
         cost: Some(cost),

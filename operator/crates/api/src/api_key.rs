@@ -6,6 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::{Conditions, LocalRef, Money};
 
+/// Field of the Secret that holds the key.
+pub const SECRET_FIELD: &str = "apiKey";
+
 /// A consumer's key for a Collective's Deployments: limits and a prepaid budget. The key itself is put into a Secret once;
 /// only its SHA-256 is kept.
 #[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]

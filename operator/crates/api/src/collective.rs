@@ -64,7 +64,7 @@ pub struct Member {
     #[serde(default, skip_serializing_if = "String::is_empty")]
     #[schemars(length(max = 128))]
     pub display_name: String,
-    /// Who may write this member's Contributions.
+    /// Who may write this member's Contributions. Default: whoever may write Contributions in the namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub subject: Option<Subject>,
     /// Public keys, to sign without cluster access. At most 8.
@@ -394,6 +394,24 @@ pub struct CollectiveStatus {
     /// Run of the settlement under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settling: Option<Settling>,
+    /// What FineTunes cost that were deleted before their period was settled: it is recovered all the same.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["uid".into()]))]
+    pub departed: Vec<Departed>,
+}
+
+/// The cost of a FineTune that is no more.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Departed {
+    /// Its `metadata.uid`.
+    pub uid: String,
+    /// Its name.
+    pub fine_tune: String,
+    /// Cost of all its attempts, decimal string in the treasury's currency.
+    pub cost: String,
+    /// When its last attempt ended, RFC 3339.
+    pub ended_at: String,
 }
 
 /// A settlement under way, written down before its Job is made.

@@ -43,6 +43,27 @@ pub mod condition {
     pub const PAID: &str = "Paid";
 }
 
+/// Condition reasons that others look at.
+pub mod reason {
+    /// Reasons of a condition that is not True and yet nobody's fault: normal events. Work goes on, or waits for work.
+    pub const UNDER_WAY: [&str; 14] = [
+        "Starting",
+        "Importing",
+        "Building",
+        "Training",
+        "Suspended",
+        "Stopping",
+        "Interrupted",
+        "Unpaid",
+        "Queued",
+        "BaseModelNotReady",
+        "DatasetNotReady",
+        "FineTuneNotReady",
+        "StorageNotReady",
+        "GatewayNotReady",
+    ];
+}
+
 /// A reference by name to an object in the same namespace.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
 pub struct LocalRef {

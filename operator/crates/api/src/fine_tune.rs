@@ -448,6 +448,9 @@ pub struct FineTuneStatus {
     #[schemars(length(max = 21))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["number".into()]))]
     pub attempts: Vec<Attempt>,
+    /// The Collective that pays for it and owns it, known from the first attempt on: its Dataset may go before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collective: Option<String>,
     /// Digest of the base model, pinned when the first attempt is made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub base_model_digest: Option<String>,

@@ -1,4 +1,5 @@
-//! A bucket in memory and a gateway that fills it.
+//! A bucket in memory and a gateway that fills it: for tests, so it panics where they would.
+#![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -33,18 +34,22 @@ pub struct Bucket {
 }
 
 impl Bucket {
+    /// Puts an object.
     pub fn insert(&self, key: String, bytes: impl Into<Bytes>) {
         self.objects.lock().unwrap().insert(key, bytes.into());
     }
 
+    /// Takes an object away.
     pub fn remove(&self, key: &str) {
         self.objects.lock().unwrap().remove(key);
     }
 
+    /// Keys that begin so, sorted.
     pub fn keys(&self, prefix: &str) -> Vec<String> {
         self.objects.lock().unwrap().keys().filter(|key| key.starts_with(prefix)).cloned().collect()
     }
 
+    /// An object as text.
     pub fn text(&self, key: &str) -> String {
         String::from_utf8(self.objects.lock().unwrap()[key].to_vec()).unwrap()
     }
@@ -88,17 +93,20 @@ impl Objects for Bucket {
     }
 }
 
+/// A time, RFC 3339.
 pub fn at(text: &str) -> Timestamp {
     text.parse().unwrap()
 }
 
 /// A gateway: rows get its name and the next sequence.
 pub struct Gateway {
+    /// Where its log is.
     pub chain: Chain,
     next: u64,
 }
 
 impl Gateway {
+    /// A gateway that has not logged yet.
     pub fn new(name: &str) -> Self {
         Self { chain: Chain::genesis(name), next: 1 }
     }

@@ -11,5 +11,5 @@ pub mod statement;
 pub mod tally;
 pub mod usage;
 
-#[cfg(test)]
-mod fixture;
+#[cfg(any(test, feature = "testing"))]
+pub mod fixture;

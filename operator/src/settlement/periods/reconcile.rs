@@ -35,6 +35,11 @@ pub async fn reconcile(collective: Arc<Collective>, pipeline: Arc<Pipeline>) -> 
     }
     let now = pipeline.clock.now();
     let ledger = ledger(&pipeline, &collective).await?; // client
+    let unsettled = task::unsettled(&collective, &ledger); // pure
+    if collective.status.as_ref().is_some_and(|status| status.departed != unsettled) {
+        pipeline.set_departed(&collective, &unsettled).await?; // client
+        return Ok(Action::await_change());
+    }
     let due = due::due(&collective, &ledger.settlements, now); // pure
     let due = due.map_err(|error| Error::Domain(format!("Collective `{name}`: {error}")))?;
     let (settling, newest, after) = match due {

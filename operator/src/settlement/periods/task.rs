@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use cooperator_api::collective::{Collective, CostRecovery, SplitBy as ApiSplitBy};
+use cooperator_api::collective::{Collective, CostRecovery, Departed, SplitBy as ApiSplitBy};
 use cooperator_api::common::{Money, condition};
 use cooperator_api::dataset::Dataset;
 use cooperator_api::fine_tune::FineTune;
@@ -32,7 +32,7 @@ pub struct Ledger {
     pub settlements: Vec<Settlement>,
     /// Every FineTune.
     pub fine_tunes: Vec<FineTune>,
-    /// Every Dataset: a FineTune belongs to the Collective of its Dataset.
+    /// Every Dataset: a FineTune belongs to the Collective of its Dataset, until it knows it by itself.
     pub datasets: Vec<Dataset>,
 }
 
@@ -43,7 +43,19 @@ impl Ledger {
             .iter()
             .map(|dataset| (dataset.name_any(), dataset.spec.collective_ref.name.as_str()))
             .collect();
-        self.fine_tunes.iter().filter(move |tune| home.get(&tune.spec.dataset_ref.name) == Some(&collective))
+        self.fine_tunes.iter().filter(move |tune| {
+            let known = tune.status.as_ref().and_then(|status| status.collective.as_deref());
+            known.or_else(|| home.get(&tune.spec.dataset_ref.name).copied()) == Some(collective)
+        })
+    }
+
+    /// Whether a Settlement of the Collective has the cost of a FineTune that ended then.
+    fn has_settled(&self, collective: &str, fine_tune: &str, ended: Timestamp) -> bool {
+        self.settlements.iter().any(|settlement| {
+            settlement.spec.collective_ref.name == collective
+                && settlement.spec.costs.iter().any(|cost| cost.fine_tune == fine_tune)
+                && parse_time(&settlement.spec.period.end).is_some_and(|through| ended < through)
+        })
     }
 
     /// The newest Settlement of the Collective.
@@ -74,7 +86,7 @@ pub fn task(collective: &Collective, period: &Period, ledger: &Ledger) -> Settle
         currency: treasury.currency.clone(),
         decimals: u8::try_from(treasury.decimals).unwrap_or_default(),
         members,
-        costs: costs(&name, period.end(), ledger),
+        costs: costs(collective, period.end(), ledger),
         recover_costs: treasury.cost_recovery == CostRecovery::Full,
         reserve: treasury.reserve.as_ref().map(|reserve| Reserve {
             basis_points: u16::try_from(reserve.basis_points).unwrap_or_default(),
@@ -105,25 +117,43 @@ fn rule(rule: &cooperator_api::collective::SplitRule) -> SplitRule {
     }
 }
 
-/// Cost of every FineTune that ended before `end` and is in no Settlement yet, sorted by name. One whose end was
-/// written down late is in the next period, none in two.
-fn costs(collective: &str, end: Timestamp, ledger: &Ledger) -> Vec<CostLine> {
-    let mut lines: Vec<CostLine> = ledger
-        .of(collective)
-        .filter_map(|tune| {
-            let ended = over(tune).filter(|ended| *ended < end)?;
-            let name = tune.name_any();
-            let settled = ledger.settlements.iter().any(|settlement| {
-                settlement.spec.collective_ref.name == collective
-                    && settlement.spec.costs.iter().any(|cost| cost.fine_tune == name)
-                    && parse_time(&settlement.spec.period.end).is_some_and(|through| ended < through)
-            });
-            let amount = tune.status.as_ref()?.cost.as_ref()?.amount.clone();
-            (!settled).then_some(CostLine { fine_tune: name, amount })
-        })
-        .collect();
-    lines.sort_by(|one, other| one.fine_tune.cmp(&other.fine_tune));
+/// Cost of every FineTune that ended before `end` and is in no Settlement yet, those deleted since included, sorted by
+/// name. One whose end was written down late is in the next period, none in two.
+fn costs(collective: &Collective, end: Timestamp, ledger: &Ledger) -> Vec<CostLine> {
+    let name = collective.name_any();
+    let present = ledger.of(&name).filter(|tune| !has_departed(collective, tune)).filter_map(|tune| {
+        let amount = tune.status.as_ref()?.cost.as_ref()?.amount.clone();
+        Some((over(tune)?, CostLine { fine_tune: tune.name_any(), amount }))
+    });
+    let departed = departed(collective).iter().filter_map(|departed| {
+        let Departed { uid: _, fine_tune, cost, ended_at } = departed.clone();
+        Some((parse_time(&ended_at)?, CostLine { fine_tune, amount: cost }))
+    });
+    let due = present
+        .chain(departed)
+        .filter(|(ended, line)| *ended < end && !ledger.has_settled(&name, &line.fine_tune, *ended));
+    let mut lines: Vec<CostLine> = due.map(|(_, line)| line).collect();
+    lines.sort_by(|one, other| (&one.fine_tune, &one.amount).cmp(&(&other.fine_tune, &other.amount)));
     lines
+}
+
+fn departed(collective: &Collective) -> &[Departed] {
+    collective.status.as_ref().map(|status| status.departed.as_slice()).unwrap_or_default()
+}
+
+/// Whether what a FineTune cost is written down already: it is about to go, and counts once.
+fn has_departed(collective: &Collective, tune: &FineTune) -> bool {
+    departed(collective).iter().any(|departed| Some(&departed.uid) == tune.metadata.uid.as_ref())
+}
+
+/// Those of the Collective's departed FineTunes that no Settlement has yet.
+pub fn unsettled(collective: &Collective, ledger: &Ledger) -> Vec<Departed> {
+    let name = collective.name_any();
+    let open = |departed: &&Departed| {
+        parse_time(&departed.ended_at)
+            .is_none_or(|ended| !ledger.has_settled(&name, &departed.fine_tune, ended))
+    };
+    departed(collective).iter().filter(open).cloned().collect()
 }
 
 /// When a FineTune ended for good: it is complete or has failed.
@@ -135,20 +165,24 @@ fn over(tune: &FineTune) -> Option<Timestamp> {
     (failed || status.adapter.is_some()).then_some(ended)
 }
 
-/// Compute cost of the FineTunes whose newest attempt lies in the present budget period.
+/// Compute cost of the FineTunes whose newest attempt lies in the present budget period, those deleted since included.
 pub fn spent(collective: &Collective, ledger: &Ledger, now: Timestamp) -> Money {
     let treasury = &collective.spec.treasury;
     let period = collective.spec.budget.as_ref().map_or(treasury.settlement_period, |budget| budget.period);
     let present = super::due::length(period).containing(now).ok();
     let name = collective.name_any();
-    let amounts = ledger.of(&name).filter_map(|tune| {
+    let amounts = ledger.of(&name).filter(|tune| !has_departed(collective, tune)).filter_map(|tune| {
         let status = tune.status.as_ref()?;
         let newest = status.attempts.last()?;
         let at = parse_time(newest.ended_at.as_deref().unwrap_or(&newest.started_at))?;
         present.filter(|present| present.contains(at))?;
         status.cost.as_ref()?.amount.parse::<Amount>().ok()
     });
-    let total = amounts.fold(Amount::ZERO, |sum, amount| sum.plus(amount).unwrap_or(sum));
+    let departed = departed(collective).iter().filter_map(|departed| {
+        present.filter(|present| parse_time(&departed.ended_at).is_some_and(|at| present.contains(at)))?;
+        departed.cost.parse::<Amount>().ok()
+    });
+    let total = amounts.chain(departed).fold(Amount::ZERO, |sum, amount| sum.plus(amount).unwrap_or(sum));
     Money { amount: total.to_string(), currency: treasury.currency.clone() }
 }
 

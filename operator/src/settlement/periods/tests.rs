@@ -1,4 +1,4 @@
-use cooperator_api::collective::Collective;
+use cooperator_api::collective::{Collective, Departed};
 use cooperator_api::names::ANNOTATION_SETTLE_THROUGH;
 use cooperator_api::settlement::Settlement;
 use cooperator_contract::layout;
@@ -140,6 +140,29 @@ async fn a_fine_tune_is_paid_for_in_one_period_only() {
     let first = compute(&cluster).await;
     assert_eq!((first.costs[0].fine_tune.as_str(), first.costs[0].amount.as_str()), ("v1", "0.02"));
     settled(&cluster).await;
+    annotate(&cluster, "2026-11-24T12:00:00Z");
+    settled(&cluster).await;
+    assert!(compute(&cluster).await.costs.is_empty());
+}
+
+#[tokio::test]
+async fn a_fine_tune_that_was_deleted_before_its_period_closed_is_paid_for_once() {
+    let cluster = Cluster::new().await;
+    cluster.edit("collectives", HOME, |collective: &mut Collective| {
+        collective.status.as_mut().unwrap().departed = vec![Departed {
+            uid: "gone".into(),
+            fine_tune: "v1".into(),
+            cost: "0.02".into(),
+            ended_at: "2026-11-24T10:02:00Z".into(),
+        }];
+    });
+    annotate(&cluster, "2026-11-24T11:00:00Z");
+    let collective = settled(&cluster).await;
+    assert_eq!(collective.status.unwrap().spent.unwrap().amount, "0.02", "the budget knows it, too");
+    let first = compute(&cluster).await;
+    assert_eq!((first.costs[0].fine_tune.as_str(), first.costs[0].amount.as_str()), ("v1", "0.02"));
+    let collective = settled(&cluster).await;
+    assert_eq!(collective.status.unwrap().departed, []);
     annotate(&cluster, "2026-11-24T12:00:00Z");
     settled(&cluster).await;
     assert!(compute(&cluster).await.costs.is_empty());
