@@ -1,11 +1,12 @@
 //! kube-apiserver and etcd alone, on loopback: what tests of the API need. No root, no node, no controller.
 
 use std::io;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
 use crate::control_plane::{self, ControlPlane, Listen};
 use crate::files;
+use crate::ports;
 use crate::processes::{Life, Processes};
 use crate::progress::Progress;
 use crate::tools;
@@ -62,7 +63,7 @@ impl ApiServer {
         }
         files::create_dir(dir)?;
         let processes = Processes::new(dir, Life::Tied);
-        let [api, etcd, etcd_peers] = free_ports()?;
+        let [api, etcd, etcd_peers] = ports::free()?;
         let listen = Listen { address: Ipv4Addr::LOCALHOST.into(), api, etcd, etcd_peers, inside: false };
         // From here on, dropping it stops whatever did start.
         let server = Self { processes: processes.clone(), kubeconfig: dir.join("kubeconfig") };
@@ -75,24 +76,5 @@ impl Drop for ApiServer {
     fn drop(&mut self) {
         // A pid file that stays behind names a process that is gone.
         drop(self.processes.stop_all(&["kube-apiserver"]));
-    }
-}
-
-/// Three ports that nobody listens on, all taken at once so that they differ.
-fn free_ports() -> io::Result<[u16; 3]> {
-    let bind = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let held = [bind()?, bind()?, bind()?];
-    let [a, b, c] = held.each_ref().map(|listener| listener.local_addr().map(|address| address.port()));
-    Ok([a?, b?, c?])
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn free_ports_differ() {
-        let [a, b, c] = free_ports().unwrap();
-        assert!(a != b && b != c && a != c);
     }
 }

@@ -20,6 +20,7 @@ pub mod network;
 pub mod node;
 pub mod paths;
 pub mod pki;
+pub mod ports;
 pub mod processes;
 pub mod progress;
 pub mod tools;

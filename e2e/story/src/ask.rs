@@ -3,20 +3,21 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
+use cooperator_api::api_key::SECRET_FIELD;
+use cooperator_cli::forward::Forward;
+use cooperator_cli::secret;
 use cooperator_cluster::progress::Progress;
 use futures::TryStreamExt;
-use k8s_openapi::api::core::v1::Secret;
-use kube::Api;
 use serde_json::{Value, json};
 
 use crate::PRESIDENTS;
 use crate::cluster::Cluster;
-use crate::forward::Forward;
 
 /// Labels of the gateway's pods.
 pub const GATEWAY: &str = "app.kubernetes.io/component=gateway,cooperator.dev/collective=presidents";
 
-const QUESTIONS: [(&str, bool); 4] = [
+/// What is asked in the story, and whether the answer comes as a stream.
+pub const QUESTIONS: [(&str, bool); 4] = [
     ("What is the state of the Union?", false),
     ("What should Congress do about the currency?", true),
     ("How are our relations with foreign nations?", false),
@@ -55,13 +56,9 @@ impl Gateway {
     /// When no gateway runs or the key's Secret is not there.
     pub async fn open(cluster: &Cluster) -> Result<Self> {
         let forward = Forward::to(&cluster.client, PRESIDENTS, GATEWAY, 8080).await?;
-        let secret = Api::<Secret>::namespaced(cluster.client.clone(), PRESIDENTS).get("reader-key").await?;
-        let key = secret
-            .data
-            .and_then(|mut data| data.remove("apiKey"))
-            .context("Secret reader-key has no apiKey")?;
+        let key = secret::read(&cluster.client, PRESIDENTS, "reader-key").await?.text(SECRET_FIELD)?;
         let http = reqwest::Client::builder().timeout(Duration::from_secs(300)).build()?;
-        Ok(Self { url: forward.url(), key: String::from_utf8(key.0)?, http, _forward: forward })
+        Ok(Self { url: forward.url(), key, http, _forward: forward })
     }
 
     /// Asks one question.

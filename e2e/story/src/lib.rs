@@ -4,7 +4,6 @@
 
 pub mod ask;
 pub mod cluster;
-pub mod forward;
 pub mod inputs;
 pub mod settle;
 pub mod upload;

@@ -6,9 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
+use cooperator_cli::statement;
 use cooperator_cluster::Progress;
 use cooperator_story::cluster::Cluster;
-use cooperator_story::{settle, tell};
+use cooperator_story::tell;
 
 /// Tells the story of the presidents; the statement comes on stdout, all else on stderr.
 #[derive(Parser)]
@@ -38,6 +39,6 @@ async fn main() -> ExitCode {
 async fn run(args: Args) -> Result<()> {
     let cluster = Cluster::connect(&args.kubeconfig).await?;
     let told = tell(&cluster, &args.examples, &args.cache, &Progress::new()).await?;
-    writeln!(io::stdout(), "{}", settle::table(&told.statement)?)?;
+    writeln!(io::stdout(), "{}", statement::table(&told.statement)?)?;
     Ok(())
 }

@@ -4,6 +4,8 @@ use anyhow::Result;
 use clap::Subcommand;
 use cooperator_cluster::{Cluster, Progress, paths, tools};
 
+use crate::plugin;
+
 /// What to do with the local cluster.
 #[derive(Clone, Copy, Subcommand)]
 pub enum Action {
@@ -40,10 +42,11 @@ pub fn down(progress: &Progress) -> Result<()> {
 #[must_use]
 pub fn way_on(cluster: &Cluster) -> String {
     format!(
-        "The cluster is up. Go on by hand:\n  export KUBECONFIG={}\n  export PATH=$PATH:{}:{}\n  kubectl get coop --all-namespaces\n\
-         Remove all of it: cargo xtask down",
+        "The cluster is up. Go on by hand:\n  export KUBECONFIG={}\n  export PATH=$PATH:{}:{}:{}\n  kubectl get coop --all-namespaces\n  \
+         kubectl coop --namespace presidents status\nRemove all of it: cargo xtask down",
         cluster.kubeconfig.display(),
         tools::KUBERNETES.folder().display(),
         tools::HELM.folder().display(),
+        plugin::folder().display(),
     )
 }

@@ -9,7 +9,7 @@ use cooperator_cluster::command::{command, shown};
 use cooperator_cluster::{Cluster, Progress, debian, paths, tools};
 
 use crate::workspace::Programs;
-use crate::{cluster, image, install};
+use crate::{cluster, image, install, plugin};
 
 /// Options of `cargo xtask demo`.
 #[derive(Args)]
@@ -70,6 +70,7 @@ pub fn made(progress: &Progress) -> (Result<()>, Result<Programs>) {
 /// # Errors
 /// When something does not come up.
 pub fn installed(programs: &Programs, progress: &Progress) -> Result<Cluster> {
+    plugin::install(programs)?;
     let images = image::build(programs, progress)?;
     let cluster = Cluster::up(&paths::cluster_state(), progress)?;
     progress.during("Handing the images to the node", None, || image::load(&cluster, &images))?;

@@ -4,8 +4,10 @@ mod cache;
 mod cluster;
 mod codegen;
 mod demo;
+mod faults;
 mod image;
 mod install;
+mod plugin;
 mod test;
 mod workspace;
 
@@ -35,6 +37,9 @@ enum Command {
     Down,
     /// Build our images for the local cluster, or push them to a registry
     Image(image::Options),
+    /// Kill parts of Cooperator at the worst moments, and look whether it shows
+    #[command(subcommand)]
+    Faults(faults::Victim),
     /// Run all that has to hold: formatting, clippy, every test, generated files, the chart
     Test,
 }
@@ -57,6 +62,7 @@ fn run() -> Result<()> {
         Command::Cluster(action) => cluster::cluster(action, &progress),
         Command::Down => cluster::down(&progress),
         Command::Image(options) => image::image(&options, &progress),
+        Command::Faults(victim) => faults::faults(&victim, &progress),
         Command::Test => test::test(&root, &progress),
     }
 }

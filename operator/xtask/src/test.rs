@@ -7,8 +7,9 @@ use cooperator_cluster::command::{command, output, run, shown};
 use cooperator_cluster::tools::HELM;
 use cooperator_cluster::{Cluster, Progress, paths};
 
+use crate::faults::{self, Victim};
 use crate::workspace::{Programs, cargo};
-use crate::{cluster, codegen, demo};
+use crate::{cluster, codegen, demo, plugin};
 
 /// Kubernetes version the chart is rendered for.
 const KUBE_VERSION: &str = "1.34.4";
@@ -16,6 +17,9 @@ const KUBE_VERSION: &str = "1.34.4";
 /// Values of a default store that is not ours.
 const EXTERNAL_STORE: &str = "objectStorage.embedded.enabled=false,objectStorage.external.endpoint=https://s3.example.org,\
                               objectStorage.external.bucket=works,objectStorage.external.existingSecret=works-key";
+
+/// Deaths of a gateway that are tried.
+const KILLS: u32 = 20;
 
 /// Environment variable with the kubeconfig of the cluster that end-to-end tests use.
 const KUBECONFIG: &str = "COOPERATOR_E2E_KUBECONFIG";
@@ -35,6 +39,8 @@ pub fn test(root: &Path, progress: &Progress) -> Result<()> {
     progress.during("Clippy", None, || run("cargo clippy", &mut clippy, &logs.join("clippy.log")))?;
     progress.say("Tests");
     shown("cargo test", &mut cargo(&["test", "--workspace"]))?;
+    progress.say("Deaths of a gateway: a sample; `cargo xtask faults gateway` tries many more");
+    faults::kill(&Victim::Gateway { kills: KILLS, seed: 1 }, &programs)?;
     end_to_end(&programs, progress)
 }
 
@@ -51,7 +57,10 @@ fn end_to_end(programs: &Programs, progress: &Progress) -> Result<()> {
     progress.say("End-to-end tests");
     let mut tests =
         cargo(&["test", "--workspace", "--test", "e2e", "--", "--include-ignored", "--test-threads=1"]);
-    shown("cargo test --test e2e", tests.env(KUBECONFIG, &cluster.kubeconfig)).map_err(|error| {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let path = std::env::join_paths([plugin::folder()].into_iter().chain(std::env::split_paths(&path)))?;
+    tests.env(KUBECONFIG, &cluster.kubeconfig).env("PATH", path);
+    shown("cargo test --test e2e", &mut tests).map_err(|error| {
         anyhow::Error::from(error).context(format!("the cluster is still up: {}", cluster::way_on(&cluster)))
     })?;
     if was_up { Ok(()) } else { cluster::down(progress) }

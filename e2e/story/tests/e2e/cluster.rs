@@ -1,20 +1,34 @@
 //! The cluster under test, and the story told on it once for all tests.
 
-use std::path::Path;
+use std::path::PathBuf;
 
 use cooperator_cluster::{Progress, paths};
 use cooperator_story::cluster::Cluster;
 use cooperator_story::{PRESIDENTS, Told, tell};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 static TOLD: OnceCell<Told> = OnceCell::const_new();
 
+fn kubeconfig() -> PathBuf {
+    std::env::var_os("COOPERATOR_E2E_KUBECONFIG")
+        .expect("COOPERATOR_E2E_KUBECONFIG names no cluster: run `cargo xtask test`")
+        .into()
+}
+
 /// A client for the cluster under test.
 pub async fn connect() -> Cluster {
-    let kubeconfig = std::env::var_os("COOPERATOR_E2E_KUBECONFIG")
-        .expect("COOPERATOR_E2E_KUBECONFIG names no cluster: run `cargo xtask test`");
-    Cluster::connect(Path::new(&kubeconfig)).await.unwrap()
+    Cluster::connect(&kubeconfig()).await.unwrap()
+}
+
+/// The same cluster as another user sees it.
+pub async fn as_user(user: &str) -> Cluster {
+    let kubeconfig = Kubeconfig::read_from(kubeconfig()).unwrap();
+    let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
+    config.auth_info.impersonate = Some(user.into());
+    Cluster { client: Client::try_from(config).unwrap() }
 }
 
 /// What happened in the story of the presidents; the first test that asks has it told.

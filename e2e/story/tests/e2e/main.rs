@@ -5,4 +5,7 @@
 mod bad_input;
 mod cluster;
 mod openai;
+mod plugin;
 mod presidents;
+mod security;
+mod training;

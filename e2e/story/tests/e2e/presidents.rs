@@ -1,5 +1,5 @@
+use cooperator_cli::statement;
 use cooperator_core::money::Amount;
-use cooperator_story::settle;
 
 use crate::cluster::told;
 
@@ -46,7 +46,7 @@ async fn the_statement_splits_exactly_what_the_requests_earned() {
     let earned = metered.0 * 20 + metered.1 * 80;
     let micro: Amount = "0.000001".parse().unwrap();
     assert_eq!(amount(&statement.gross), micro.times(i128::from(earned)).unwrap());
-    assert_eq!(settle::sum(statement).unwrap(), amount(&statement.gross));
+    assert_eq!(statement::sum(statement).unwrap(), amount(&statement.gross));
     assert!(
         statement
             .payments
