@@ -28,6 +28,8 @@ struct Args {
 enum Command {
     /// Everything from nothing: build, start a local cluster, install, tell the story of examples/presidents
     Demo(demo::Options),
+    /// Compile every program, with the dependencies that another checkout has compiled
+    Build,
     /// Write crds/ and the CRD chart from the API types
     Codegen,
     /// Start or remove the local cluster
@@ -58,6 +60,7 @@ fn run() -> Result<()> {
     let (root, progress) = (paths::workspace(), Progress::new());
     match Args::parse().command {
         Command::Demo(options) => demo::demo(&options, &progress),
+        Command::Build => workspace::Programs::build(&progress).map(drop),
         Command::Codegen => codegen::write(&root),
         Command::Cluster(action) => cluster::cluster(action, &progress),
         Command::Down => cluster::down(&progress),
