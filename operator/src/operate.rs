@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
-use cooperator_core::time::SystemClock;
+use cooperator_core::time::{Clock as _, SystemClock};
 use cooperator_kit::health;
 use cooperator_kit::leader::{self, Election, Ended, Timing};
 use cooperator_kit::{Health, Runner};
@@ -76,6 +76,7 @@ fn context(args: &Args, client: Client) -> Result<Context> {
             otlp_endpoint: args.otlp_endpoint.clone(),
         },
         clock: Arc::new(SystemClock),
+        listening_since: SystemClock.now(),
     };
     let default_store = parts(args)?.zip(args.store_endpoint.clone()).map(|(parts, endpoint)| DefaultStore {
         endpoint: endpoint.trim_end_matches('/').to_owned(),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use cooperator_api::collective::{Collective, Departed};
-use cooperator_core::time::Clock;
+use cooperator_core::time::{Clock, Timestamp};
 use cooperator_store::{Credentials, Store};
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{Patch, PatchParams};
@@ -31,6 +31,8 @@ pub struct Pipeline {
     pub site: Site,
     /// Where now comes from.
     pub clock: Arc<dyn Clock>,
+    /// Since when this program takes reports of progress: silence before is not the run's.
+    pub listening_since: Timestamp,
 }
 
 /// Why a reconcile did not come to its end. It is tried again, ever more seldom.

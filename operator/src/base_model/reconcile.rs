@@ -51,7 +51,7 @@ async fn import(
     let before = model.status.clone().unwrap_or_default();
     let plan = build::plan(owner(model, "basemodel", "basemodels"), valid); // pure
     let renewed = before.observed_generation != model.metadata.generation;
-    let rules = Rules { retries: build::RETRIES, suspend: false, renewed };
+    let rules = Rules { retries: build::RETRIES, renewed, ..Rules::default() };
     let (attempts, phase) =
         runs::advance(&pipeline.client, &pipeline.site, &plan, before.attempts, rules, now).await?; // client
     let Phase::Produced(product) = &phase else { return Ok(Import::Running { attempts, phase }) };

@@ -63,7 +63,7 @@ async fn step(pipeline: &Pipeline, dataset: &Dataset, valid: &ValidDataset) -> R
     let now = pipeline.clock.now();
     let observed = dataset.status.as_ref().and_then(|status| status.observed_generation);
     let renewed = observed != dataset.metadata.generation;
-    let rules = Rules { retries: build::RETRIES, suspend: false, renewed };
+    let rules = Rules { retries: build::RETRIES, renewed, ..Rules::default() };
     let (attempts, phase) =
         runs::advance(&pipeline.client, &pipeline.site, &plan, attempts, rules, now).await?; // client
     let inputs = valid.inputs;

@@ -36,27 +36,53 @@ fn is_free(collective: &Collective) -> bool {
     cost::price(Some(collective)).is_ok_and(|price| price.amount(3600) == Ok(Amount::ZERO))
 }
 
+/// What becomes of an adapter and its checkpoints, for an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Farewell {
+    /// Whether something stays that was to go.
+    pub warning: bool,
+    /// CamelCase reason.
+    pub reason: &'static str,
+    /// One line.
+    pub note: String,
+}
+
 /// Writes down what it cost. With policy Delete, removes the adapter, unless another FineTune of the namespace has the
-/// same one, and the checkpoints. Then the finalizer goes. Where the Collective or its key is gone, its bucket is out of
-/// our hands and nothing is left to do.
-pub async fn remove(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Result<(), Error> {
+/// same one, and the checkpoints. Where the Collective or its key is gone, its bucket is out of
+/// our hands and nothing is left to do. Returns what became of the data.
+pub async fn remove(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Result<Farewell, Error> {
     if let Some(collective) = &world.collective {
         write_cost(pipeline, tune, collective).await?;
     }
-    let delete = tune.spec.deletion_policy == DeletionPolicy::Delete;
-    if let Some(bucket) = located(world).filter(|_| delete) {
-        match contents(pipeline, tune, &bucket).await {
-            Err(Error::NoCredentials { name }) => {
-                tracing::warn!(
-                    fine_tune = tune.name_any(),
-                    secret = name,
-                    "no key: adapter and checkpoints stay"
-                );
-            }
-            other => other?,
-        }
-    }
+    data(pipeline, tune, world).await
+}
+
+/// Lets it go: nothing is owed any more.
+pub async fn release(pipeline: &Pipeline, tune: &FineTune) -> Result<(), Error> {
     set_finalizer(pipeline, tune, false).await
+}
+
+async fn data(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Result<Farewell, Error> {
+    let kept = |warning, why: String| {
+        Ok(Farewell { warning, reason: "DataKept", note: format!("adapter and checkpoints stay: {why}") })
+    };
+    if tune.spec.deletion_policy == DeletionPolicy::Retain {
+        return kept(false, "deletionPolicy is Retain".into());
+    }
+    let Some(bucket) = located(world) else {
+        return kept(true, "the Collective that knows their bucket is gone".into());
+    };
+    match contents(pipeline, tune, &bucket).await {
+        Ok(true) => {
+            let note = "adapter and checkpoints are deleted: deletionPolicy is Delete".into();
+            Ok(Farewell { warning: false, reason: "DataDeleted", note })
+        }
+        Ok(false) => kept(false, "another FineTune has the same adapter; the checkpoints are deleted".into()),
+        Err(Error::NoCredentials { name }) => {
+            kept(true, format!("Secret `{name}` holds no key to the bucket"))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Adds it to what the Collective has still to recover, once.
@@ -76,18 +102,20 @@ fn located(world: &World) -> Option<Bucket> {
     Some(domain::located(storage))
 }
 
-async fn contents(pipeline: &Pipeline, tune: &FineTune, bucket: &Bucket) -> Result<(), Error> {
+/// False: the adapter stays, because another FineTune has it too.
+async fn contents(pipeline: &Pipeline, tune: &FineTune, bucket: &Bucket) -> Result<bool, Error> {
     let namespace = tune.namespace().unwrap_or_default();
     let store = pipeline.store(&namespace, bucket).await?;
+    let mut shared = false;
     if let Some(digest) = adapter(tune) {
         let others = pipeline.list::<FineTune>(&namespace).await?;
-        let shared = others.iter().any(|other| other.uid() != tune.uid() && adapter(other) == Some(digest));
+        shared = others.iter().any(|other| other.uid() != tune.uid() && adapter(other) == Some(digest));
         if !shared {
             store.delete_all(&layout::adapter(&digest, "")).await?;
         }
     }
     store.delete_all(&layout::checkpoints(&tune.uid().unwrap_or_default())).await?;
-    Ok(())
+    Ok(!shared)
 }
 
 fn adapter(tune: &FineTune) -> Option<Digest> {

@@ -6,19 +6,23 @@ use cooperator_api::collective::Collective;
 use cooperator_api::common::Attempt;
 use cooperator_api::fine_tune::{FineTune, FineTuneStatus};
 use cooperator_api::names::FINALIZER;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
 
+use super::cleanup::Farewell;
 use super::gates::{self, Admitted, Pins, World};
 use super::status::{self, Running, Training};
 use super::{build, cleanup, cost, dereference};
 use crate::domain::{self, Hold};
 use crate::pipeline::{Error, Pipeline, again, owner, spoiled};
 use crate::report::Fields;
-use crate::runs::{self, Phase, Plan, Rules};
+use crate::runs::{self, Phase, Plan, Rules, Silence};
 
 /// Field manager of this controller.
 const MANAGER: &str = "cooperator-finetune";
+/// What of status another controller does not own.
+const FIELDS: Fields = Fields::AllBut(&["progress"]);
 
 /// Brings one FineTune nearer to what its spec asks for.
 ///
@@ -40,7 +44,7 @@ pub async fn reconcile(tune: Arc<FineTune>, pipeline: Arc<Pipeline>) -> Result<A
     };
     let status = status::status(&tune, training.clone()); // pure
     let findings = status::findings(&tune, &status, &training); // pure
-    let reporter = pipeline.reporter(MANAGER, Fields::AllBut(&["progress"]));
+    let reporter = pipeline.reporter(MANAGER, FIELDS);
     reporter.report(&*tune, &status, &findings, now).await?; // client
     Ok(again(after))
 }
@@ -50,7 +54,7 @@ async fn train(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Result<Tr
     if before.adapter.is_some() {
         return Ok(Training::Done);
     }
-    let rules = rules(tune, &before);
+    let rules = rules(tune, &before, pipeline.listening_since);
     if let Some(failure) = runs::given_up(&before.attempts, rules) {
         return Ok(Training::GivenUp(failure));
     }
@@ -67,11 +71,17 @@ async fn train(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Result<Tr
     run(pipeline, tune, world, plan, admitted.pins, rules).await
 }
 
-fn rules(tune: &FineTune, before: &FineTuneStatus) -> Rules {
+fn rules(tune: &FineTune, before: &FineTuneStatus, listening_since: Timestamp) -> Rules {
+    let reported = before.progress.as_ref().and_then(|progress| progress.last_updated_time.as_deref());
+    let reported = reported.and_then(|time| time.parse().ok()).unwrap_or(listening_since);
     Rules {
         retries: u32::try_from(tune.spec.backoff_limit).unwrap_or_default(),
         suspend: tune.spec.suspend,
         renewed: before.observed_generation != tune.metadata.generation,
+        silence: Some(Silence {
+            most: SignedDuration::from_secs(tune.spec.progress_deadline_seconds.into()),
+            since: listening_since.max(reported),
+        }),
     }
 }
 
@@ -161,7 +171,8 @@ fn cost_of(
     Ok(cost::with_ended(tune, attempts, cost::price(collective)?, currency))
 }
 
-/// The run is stopped before its cost is written down and what it writes is removed.
+/// The run is stopped before its cost is written down and what it writes is removed. Events tell it: there is no
+/// status to look at afterwards.
 async fn delete(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Result<Action, Error> {
     if !tune.finalizers().iter().any(|name| name == FINALIZER) {
         return Ok(Action::await_change());
@@ -174,6 +185,15 @@ async fn delete(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Result<A
             return Ok(again(Some(std::time::Duration::from_secs(2))));
         }
     }
-    cleanup::remove(pipeline, tune, world).await?;
+    let reporter = pipeline.reporter(MANAGER, FIELDS);
+    match cleanup::remove(pipeline, tune, world).await {
+        Ok(Farewell { warning, reason, note }) => reporter.event(tune, warning, reason, note).await,
+        Err(error) => {
+            let note = format!("it goes as soon as this works: {error}");
+            reporter.event(tune, true, "DeletionWaits", note).await;
+            return Err(error);
+        }
+    }
+    cleanup::release(pipeline, tune).await?;
     Ok(Action::await_change())
 }

@@ -62,6 +62,8 @@ pub enum Phase {
     Begun,
     /// An attempt's Job is there.
     Active(Activity),
+    /// An attempt hangs; the attempts returned say so: write them to status, then advance again.
+    Condemned(Failure),
     /// A Job is going away.
     Draining,
     /// Suspended, and nothing runs.
@@ -102,13 +104,20 @@ pub async fn advance(
                 if !launch(client, site, plan, &mut attempts).await? {
                     return Ok((attempts, Phase::Begun));
                 }
-                Phase::Active(Activity { node: None, waiting: None })
+                Phase::Active(Activity::default())
             }
             Step::Watch(activity) => {
                 if let Some(newest) = attempts.last_mut().filter(|_| activity.node.is_some()) {
                     newest.node.clone_from(&activity.node);
                 }
                 Phase::Active(activity)
+            }
+            Step::Condemn(failure) => {
+                if let Some(newest) = attempts.last_mut() {
+                    newest.reason = Some(failure.kind.to_string());
+                    newest.message = Some(failure.message.clone());
+                }
+                Phase::Condemned(failure)
             }
             Step::Stop => {
                 stop(client, plan, attempts.last().map_or("", |newest| &newest.job)).await?;

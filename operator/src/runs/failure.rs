@@ -19,6 +19,8 @@ pub enum FailureKind {
     NodeLost,
     /// `spec.suspend` stopped it.
     Suspended,
+    /// Its pod ran and reported no progress for too long.
+    Stalled,
     /// It ended without telling an outcome.
     Crashed,
     /// It says it succeeded, but what it names is not in object storage or differs.
@@ -47,7 +49,7 @@ impl FailureKind {
             }
             Self::Run(FailureReason::SourceNotFound | FailureReason::SourceForbidden) => Retry::Slow,
             Self::Run(reason) if reason.retriable() => Retry::Counted,
-            Self::Crashed | Self::ResultUnreadable => Retry::Counted,
+            Self::Stalled | Self::Crashed | Self::ResultUnreadable => Retry::Counted,
             Self::Run(_) | Self::OutOfMemory | Self::DeadlineExceeded => Retry::Never,
         }
     }
@@ -60,6 +62,7 @@ impl FailureKind {
             Self::Evicted,
             Self::NodeLost,
             Self::Suspended,
+            Self::Stalled,
             Self::ResultUnreadable,
         ];
         own.into_iter().find(|kind| kind.to_string() == text).unwrap_or_else(|| {
@@ -107,6 +110,7 @@ mod tests {
             FailureKind::Evicted,
             FailureKind::NodeLost,
             FailureKind::Suspended,
+            FailureKind::Stalled,
             FailureKind::Crashed,
             FailureKind::ResultUnreadable,
         ] {

@@ -19,7 +19,7 @@ mod tests;
 pub use advance::{Error, Phase, advance, spoil, stop, stopping};
 pub use build::QUEUE_LABEL;
 pub use failure::Failure;
-pub use next::{Rules, given_up, newest};
+pub use next::{Rules, Silence, given_up, newest};
 pub use plan::{Bucket, Owner, Plan, Program, Shape, Site, claim_of, short};
 pub use secure::{secret_variable, secure_container, secure_pod};
 pub use state::{Activity, Product};
@@ -34,6 +34,7 @@ pub fn explain(phase: &Phase, busy: (&str, &str)) -> Hold {
             Hold::new(waiting.reason, waiting.message.clone())
         }
         Phase::Active(Activity { waiting: None, .. }) | Phase::Produced(_) => Hold::new(busy.0, busy.1),
+        Phase::Condemned(failure) => Hold::new(failure.kind.to_string(), failure.message.clone()),
         Phase::Draining => Hold::new("Stopping", "the pod writes a checkpoint and ends"),
         Phase::Held => Hold::new("Suspended", "spec.suspend is true: set it to false to go on"),
         Phase::Paused { failure, at } => {
@@ -47,8 +48,10 @@ pub fn explain(phase: &Phase, busy: (&str, &str)) -> Hold {
 /// How long to wait before looking again; none: something else wakes the reconcile.
 pub fn look_again(phase: &Phase, now: jiff::Timestamp) -> Option<std::time::Duration> {
     match phase {
-        Phase::Begun => Some(std::time::Duration::from_millis(100)),
-        Phase::Paused { at, .. } => Some(at.duration_since(now).try_into().unwrap_or_default()),
+        Phase::Begun | Phase::Condemned(_) => Some(std::time::Duration::from_millis(100)),
+        Phase::Paused { at, .. } | Phase::Active(Activity { hung_at: Some(at), .. }) => {
+            Some(at.duration_since(now).try_into().unwrap_or_default())
+        }
         Phase::Active(_) | Phase::Draining | Phase::Held | Phase::Produced(_) | Phase::GivenUp(_) => None,
     }
 }

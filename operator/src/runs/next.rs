@@ -29,6 +29,8 @@ pub enum Step {
     Launch,
     /// The newest attempt is under way.
     Watch(Activity),
+    /// The newest attempt hangs: write that down, so that it is still known when its Job is gone.
+    Condemn(Failure),
     /// The newest attempt is under way and must not be: take its Job away.
     Stop,
     /// The newest attempt's Job is going away: wait for that.
@@ -57,12 +59,23 @@ pub struct Rules {
     pub suspend: bool,
     /// Whether the spec was changed since the last word on it: what was given up then gets one more attempt.
     pub renewed: bool,
+    /// How long a pod that runs may report no progress, and since when that counts at the earliest; none: for ever.
+    pub silence: Option<Silence>,
+}
+
+/// A bound on how long a run may be silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Silence {
+    /// Longest time without a report.
+    pub most: SignedDuration,
+    /// The last report, or when this program began to listen, whichever is later.
+    pub since: Timestamp,
 }
 
 /// Decides.
 pub fn next(attempts: &[Attempt], state: &State, rules: Rules, now: Timestamp) -> Step {
     match attempts.last() {
-        Some(newest) if newest.ended_at.is_none() => under_way(state, rules.suspend),
+        Some(newest) if newest.ended_at.is_none() => under_way(newest, state, rules, now),
         newest => match over(attempts, newest, rules, now) {
             Step::Begin { .. } | Step::Pause { .. } if rules.suspend => Step::Hold,
             step => step,
@@ -79,9 +92,14 @@ pub fn given_up(attempts: &[Attempt], rules: Rules) -> Option<Failure> {
     }
 }
 
-fn under_way(state: &State, suspend: bool) -> Step {
-    match state {
-        State::Missing if suspend => Step::End(Ending {
+fn under_way(newest: &Attempt, state: &State, rules: Rules, now: Timestamp) -> Step {
+    // A reason before the end is a sentence: the attempt is to be stopped, and this is why.
+    let sentence = newest.reason.is_some().then(|| failure_of(newest));
+    match (state, sentence) {
+        (State::Missing, Some(failure)) => {
+            Step::End(Ending { at: None, node: newest.node.clone(), result: Err(failure) })
+        }
+        (State::Missing, None) if rules.suspend => Step::End(Ending {
             at: None,
             node: None,
             result: Err(Failure::new(
@@ -89,12 +107,34 @@ fn under_way(state: &State, suspend: bool) -> Step {
                 "stopped by spec.suspend: it goes on from its checkpoint",
             )),
         }),
-        State::Missing => Step::Launch,
-        State::Stopping => Step::Drain,
-        State::Active(_) if suspend => Step::Stop,
-        State::Active(activity) => Step::Watch(activity.clone()),
-        State::Ended(ending) => Step::End(ending.clone()),
+        (State::Missing, None) => Step::Launch,
+        (State::Stopping, _) => Step::Drain,
+        (State::Active(_), Some(_)) => Step::Stop,
+        (State::Active(_), None) if rules.suspend => Step::Stop,
+        (State::Active(activity), None) => watch(activity, rules.silence, now),
+        (State::Ended(ending), Some(failure)) if ending.result.is_err() => {
+            Step::End(Ending { result: Err(failure), ..ending.clone() })
+        }
+        (State::Ended(ending), _) => Step::End(ending.clone()),
     }
+}
+
+/// Lets it run, unless its pod runs and has been silent for too long.
+fn watch(activity: &Activity, silence: Option<Silence>, now: Timestamp) -> Step {
+    let running = activity.since.filter(|_| activity.waiting.is_none());
+    let (Some(running), Some(Silence { most, since })) = (running, silence) else {
+        return Step::Watch(activity.clone());
+    };
+    let hung_at = cooperator_core::time::later(running.max(since), most);
+    if now < hung_at {
+        return Step::Watch(Activity { hung_at: Some(hung_at), ..activity.clone() });
+    }
+    let message = format!(
+        "no progress was reported for {} s (spec.progressDeadlineSeconds): it is stopped and goes on from its checkpoint; \
+         see the pod's log, and whether the pod reaches the operator",
+        most.as_secs()
+    );
+    Step::Condemn(Failure::new(FailureKind::Stalled, message))
 }
 
 fn over(attempts: &[Attempt], newest: Option<&Attempt>, rules: Rules, now: Timestamp) -> Step {
@@ -129,7 +169,7 @@ pub fn ended(mut attempts: Vec<Attempt>, ending: &Ending, now: Timestamp) -> Vec
         newest.ended_at = Some(cooperator_core::time::whole_second(ending.at.unwrap_or(now)).to_string());
         newest.node.clone_from(&ending.node);
         match &ending.result {
-            Ok(_) => newest.reason = Some(SUCCEEDED.into()),
+            Ok(_) => (newest.reason, newest.message) = (Some(SUCCEEDED.into()), None),
             Err(failure) => {
                 newest.reason = Some(failure.kind.to_string());
                 newest.message = Some(failure.message.clone());

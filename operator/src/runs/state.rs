@@ -31,6 +31,10 @@ pub struct Activity {
     pub node: Option<String>,
     /// Why it does not run yet; none: it runs.
     pub waiting: Option<Waiting>,
+    /// Since when its container runs.
+    pub since: Option<Timestamp>,
+    /// When it counts as hung, unless it reports progress before.
+    pub hung_at: Option<Timestamp>,
 }
 
 /// Why a pod does not run yet.
@@ -74,7 +78,8 @@ pub fn state(job: Option<&Job>, pods: &[Pod]) -> State {
     });
     let node = pod.and_then(|pod| pod.spec.as_ref()).and_then(|spec| spec.node_name.clone());
     let Some((done, failure)) = finished(job) else {
-        return State::Active(Activity { node, waiting: pod.map_or_else(no_pod, waiting) });
+        let (waiting, since) = (pod.map_or_else(no_pod, waiting), pod.and_then(running_since));
+        return State::Active(Activity { node, waiting, since, hung_at: None });
     };
     let at = done.or_else(|| pod.and_then(terminated).and_then(|end| end.finished_at.map(|time| time.0)));
     let result = match failure {
@@ -157,6 +162,12 @@ fn disruption(status: &PodStatus) -> Option<Failure> {
 fn terminated(pod: &Pod) -> Option<ContainerStateTerminated> {
     let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
     statuses.iter().find_map(|container| container.state.as_ref()?.terminated.clone())
+}
+
+fn running_since(pod: &Pod) -> Option<Timestamp> {
+    let statuses = pod.status.as_ref()?.container_statuses.as_ref()?;
+    let running = statuses.iter().find_map(|container| container.state.as_ref()?.running.clone())?;
+    running.started_at.map(|time| time.0)
 }
 
 fn outcome(pod: &Pod) -> Option<Outcome> {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use cooperator_contract::outcome::Outcome;
-use cooperator_core::time::TestClock;
+use cooperator_core::time::{Clock as _, TestClock};
 use cooperator_store::testing::Server;
 use kube::Client;
 use kube::runtime::events::{Recorder, Reporter};
@@ -65,6 +65,7 @@ impl Cluster {
                 otlp_endpoint: None,
             },
             clock: Arc::new(clock.clone()),
+            listening_since: clock.now(),
         });
         let cluster = Self { world, storage, clock, pipeline };
         cluster.put(

@@ -175,7 +175,7 @@ pub struct Attempt {
     /// Node that ran it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
-    /// Why it ended: `Succeeded`, or a failure reason.
+    /// Why it ended: `Succeeded`, or a failure reason. Before it ended: why it is being stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// One line about it.

@@ -74,6 +74,11 @@ pub struct FineTuneSpec {
     #[serde(default = "default_deadline")]
     #[schemars(range(min = 60, max = 2_592_000))]
     pub active_deadline_seconds: i64,
+    /// Seconds a running pod may report no progress before it counts as hung: it is stopped, and the next attempt goes on
+    /// from the newest checkpoint. 60 to 86400. Default: 1800.
+    #[serde(default = "default_progress_deadline")]
+    #[schemars(range(min = 60, max = 86_400))]
+    pub progress_deadline_seconds: i32,
     /// Seconds a finished Job stays, 0 to 2592000. Default: 604800.
     #[serde(default = "default_ttl")]
     #[schemars(range(min = 0, max = 2_592_000))]
@@ -93,6 +98,10 @@ fn default_backoff_limit() -> i32 {
 
 fn default_deadline() -> i64 {
     86_400
+}
+
+fn default_progress_deadline() -> i32 {
+    1800
 }
 
 fn default_ttl() -> i32 {

@@ -1,15 +1,16 @@
+use cooperator_api::common::Attempt;
 use jiff::{SignedDuration, Timestamp};
 
 use super::{failed, open};
-use crate::runs::failure::FailureKind;
-use crate::runs::next::{Rules, Step, ended, given_up, newest, next};
-use crate::runs::state::{Activity, Ending, State};
+use crate::runs::failure::{Failure, FailureKind, Retry};
+use crate::runs::next::{Rules, Silence, Step, ended, given_up, newest, next};
+use crate::runs::state::{Activity, Ending, Product, State, Waiting};
 
 fn at(seconds: i64) -> Timestamp {
     "2026-11-24T12:01:00Z".parse::<Timestamp>().unwrap() + SignedDuration::from_secs(seconds)
 }
 
-const RULES: Rules = Rules { retries: 2, suspend: false, renewed: false };
+const RULES: Rules = Rules { retries: 2, suspend: false, renewed: false, silence: None };
 const SUSPEND: Rules = Rules { suspend: true, ..RULES };
 
 #[test]
@@ -43,6 +44,55 @@ fn more_counted_failures_than_the_limit_are_given_up() {
     assert_eq!(given_up(&three, RULES), Some(failure));
     let raised = Rules { retries: 3, ..RULES };
     assert_eq!(next(&three, &State::Missing, raised, at(900)), Step::Begin { number: 4 });
+}
+
+fn running(since: i64) -> State {
+    State::Active(Activity { since: Some(at(since)), ..Activity::default() })
+}
+
+fn silent_since(seconds: i64) -> Rules {
+    Rules { silence: Some(Silence { most: SignedDuration::from_mins(30), since: at(seconds) }), ..RULES }
+}
+
+#[test]
+fn a_pod_that_runs_and_reports_nothing_for_too_long_is_condemned_stopped_and_counted() {
+    let Step::Watch(activity) = next(&[open(1)], &running(0), silent_since(60), at(1859)) else { panic!() };
+    assert_eq!(activity.hung_at, Some(at(1860)));
+    let Step::Condemn(failure) = next(&[open(1)], &running(0), silent_since(60), at(1860)) else { panic!() };
+    assert!(failure.message.contains("1800 s (spec.progressDeadlineSeconds)"), "{}", failure.message);
+    let condemned =
+        Attempt { reason: Some(failure.kind.to_string()), message: Some(failure.message.clone()), ..open(1) };
+    // Also with the progress that came too late, and after a crash of this program.
+    assert_eq!(next(&[condemned.clone()], &running(0), silent_since(1860), at(1861)), Step::Stop);
+    assert_eq!(next(&[condemned.clone()], &State::Stopping, RULES, at(1861)), Step::Drain);
+    let Step::End(ending) = next(&[condemned.clone()], &State::Missing, RULES, at(1861)) else { panic!() };
+    let attempts = ended(vec![condemned], &ending, at(1861));
+    assert_eq!(attempts[0].reason.as_deref(), Some("Stalled"));
+    assert_eq!(FailureKind::Stalled.retry(), Retry::Counted);
+    assert_eq!(next(&attempts, &State::Missing, RULES, at(1900)), Step::Begin { number: 2 });
+}
+
+#[test]
+fn a_condemned_attempt_that_ends_before_it_is_stopped_keeps_its_reason_unless_it_made_its_product() {
+    let condemned = Attempt { reason: Some("Stalled".into()), ..open(1) };
+    let interrupted = FailureKind::Run(cooperator_contract::outcome::FailureReason::Interrupted);
+    let ending = |result| State::Ended(Ending { at: Some(at(5)), node: None, result });
+    let stopped = ending(Err(Failure::new(interrupted, "SIGTERM")));
+    let Step::End(end) = next(&[condemned.clone()], &stopped, RULES, at(9)) else { panic!() };
+    assert_eq!(end.result.unwrap_err().kind, FailureKind::Stalled);
+    let product = Product { digest: cooperator_core::digest::Digest::of(b"x"), key: "k".into() };
+    let made = ending(Ok(product.clone()));
+    let Step::End(end) = next(&[condemned.clone()], &made, RULES, at(9)) else { panic!() };
+    let attempts = ended(vec![condemned], &end, at(9));
+    assert_eq!((end.result, attempts[0].message.as_deref()), (Ok(product), None));
+}
+
+#[test]
+fn a_pod_that_waits_for_a_node_is_not_silent_and_its_patience_begins_when_it_runs() {
+    let waiting = Waiting { reason: "Unschedulable", message: "no node".into() };
+    let held = State::Active(Activity { waiting: Some(waiting), ..Activity::default() });
+    assert!(matches!(next(&[open(1)], &held, silent_since(0), at(9000)), Step::Watch(_)));
+    assert!(matches!(next(&[open(1)], &running(8000), silent_since(0), at(9000)), Step::Watch(_)));
 }
 
 #[test]

@@ -88,7 +88,7 @@ async fn settle(
     let begun = collective.status.as_ref().and_then(|status| status.settling.clone());
     let begun = begun.filter(|begun| begun.period == period.name());
     let attempts: Vec<Attempt> = begun.iter().map(|begun| attempt(plan, begun)).collect();
-    let rules = Rules { retries: u32::MAX, suspend: false, renewed: false };
+    let rules = Rules { retries: u32::MAX, ..Rules::default() };
     let (attempts, phase) =
         runs::advance(&pipeline.client, &pipeline.site, plan, attempts, rules, now).await?;
     if let Phase::Produced(product) = &phase {
