@@ -28,6 +28,11 @@ pub fn checkpoint(uid: &str, attempt: u32, step: u64) -> String {
     format!("finetunes/{uid}/{attempt:05}/{step:010}.json")
 }
 
+/// What an attempt writes and takes away again before it begins, to see that it may.
+pub fn preflight(uid: &str, attempt: u32) -> String {
+    format!("finetunes/{uid}/{attempt:05}/preflight")
+}
+
 /// A file of an adapter; `manifest.json` is written last and its sha256 is the adapter's digest.
 pub fn adapter(digest: &Digest, file: &str) -> String {
     format!("adapters/{}/{file}", digest.hex())

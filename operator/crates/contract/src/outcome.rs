@@ -51,6 +51,10 @@ pub enum FailureReason {
     NoRecords,
     /// Object storage did not answer or refused.
     StorageUnavailable,
+    /// The memory limit is less than the run must hold; found before anything was fetched.
+    InsufficientMemory,
+    /// The machine is not fit for the run (too little disk); found before anything was fetched.
+    PreflightFailed,
     /// The loss became NaN or infinite; the last good checkpoint is kept.
     LossNotFinite,
     /// A newer attempt has written: this one may not publish.
@@ -68,7 +72,7 @@ pub enum FailureReason {
 impl FailureReason {
     /// Whether the same run may succeed when tried again.
     pub fn retriable(self) -> bool {
-        matches!(self, Self::StorageUnavailable | Self::Interrupted | Self::Internal)
+        matches!(self, Self::StorageUnavailable | Self::PreflightFailed | Self::Interrupted | Self::Internal)
     }
 
     /// The exit code that tells it.

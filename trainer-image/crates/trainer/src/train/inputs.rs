@@ -21,17 +21,24 @@ pub(super) struct Inputs {
     pub tokenizer: Tokenizer,
     /// For training texts.
     pub tokens: Tokens,
-    pub model: ModelManifest,
     pub dataset: DatasetManifest,
     pub train: Vec<Record>,
     pub held_out: Vec<Record>,
 }
 
+/// What the base model consists of.
+pub(super) async fn base_model(context: &Context, task: &TrainTask) -> Result<ModelManifest, Failure> {
+    Ok(context.store.get_manifest(&layout::model(&task.base_model), &task.base_model).await?)
+}
+
 /// Fetches the base model and the dataset version that the task names.
 #[tracing::instrument(name = "download", skip_all)]
-pub(super) async fn load(context: &Context, task: &TrainTask) -> Result<Inputs, Failure> {
+pub(super) async fn load(
+    context: &Context,
+    task: &TrainTask,
+    model: &ModelManifest,
+) -> Result<Inputs, Failure> {
     let store = &context.store;
-    let model: ModelManifest = store.get_manifest(&layout::model(&task.base_model), &task.base_model).await?;
     let key = layout::dataset(&task.dataset, &task.dataset_digest);
     let dataset: DatasetManifest = store.get_manifest(&key, &task.dataset_digest).await?;
     let folder = context.work.join("base");
@@ -62,7 +69,7 @@ pub(super) async fn load(context: &Context, task: &TrainTask) -> Result<Inputs, 
     };
     let (config, weights, tokenizer, tokens) =
         tokio::task::spawn_blocking(read).await.map_err(Failure::internal)??;
-    Ok(Inputs { config, weights, tokenizer, tokens, model, dataset, train, held_out })
+    Ok(Inputs { config, weights, tokenizer, tokens, dataset, train, held_out })
 }
 
 async fn records(context: &Context, shards: &[Shard]) -> Result<Vec<Record>, Failure> {

@@ -12,6 +12,7 @@ mod inputs;
 mod learn;
 mod picture;
 mod policy;
+mod preflight;
 mod provenance;
 mod publish;
 mod sequences;
@@ -40,10 +41,12 @@ use settings::Settings;
 pub async fn train(context: &Context, task: &TrainTask) -> Result<Outcome, Failure> {
     let started = Instant::now();
     let settings = Settings::parse(task)?;
-    context.reporter.phase("downloading", 0);
     fence::check(context).await?;
-    let inputs = context.unless_stopped(inputs::load(context, task)).await?;
-    let Inputs { config, weights, tokenizer, tokens, model: base, dataset, train, held_out } = inputs;
+    let base = inputs::base_model(context, task).await?;
+    preflight::check(context, &base).await?;
+    context.reporter.phase("downloading", 0);
+    let inputs = context.unless_stopped(inputs::load(context, task, &base)).await?;
+    let Inputs { config, weights, tokenizer, tokens, dataset, train, held_out } = inputs;
     settings.check(&config)?;
 
     let resumed = context.unless_stopped(checkpoint::newest(context, &settings, &config)).await?;
