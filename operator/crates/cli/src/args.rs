@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::access::Options as AccessOptions;
-use crate::{key, progress, statement, status, why};
+use crate::{key, progress, pull, statement, status, why};
 
 /// Shows a collective, its work and its money
 #[derive(Parser)]
@@ -29,6 +29,8 @@ pub enum Command {
     Statement(statement::Options),
     /// What an object waits for, and what to do
     Why(why::Options),
+    /// Fetch a FineTune's adapter as files in PEFT layout, every byte checked
+    Pull(pull::Options),
     /// Make a key, or end one
     #[command(subcommand)]
     Key(key::Action),

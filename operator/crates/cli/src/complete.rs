@@ -70,7 +70,7 @@ fn names_of(done: &[String]) -> Option<Names> {
     let done: Vec<&str> = done.iter().map(String::as_str).collect();
     match done.as_slice() {
         ["status"] => Some(Names::Of(Kind::Collective)),
-        ["progress"] => Some(Names::Of(Kind::FineTune)),
+        ["progress" | "pull"] => Some(Names::Of(Kind::FineTune)),
         ["statement"] => Some(Names::Of(Kind::Settlement)),
         ["key", "revoke"] => Some(Names::Of(Kind::ApiKey)),
         ["why"] => Some(Names::Any),
@@ -107,6 +107,7 @@ mod tests {
     #[test]
     fn each_command_offers_the_objects_it_takes() {
         assert_eq!(names_of(&words("progress")), Some(Names::Of(Kind::FineTune)));
+        assert_eq!(names_of(&words("pull")), Some(Names::Of(Kind::FineTune)));
         assert_eq!(names_of(&words("why")), Some(Names::Any));
         assert_eq!(names_of(&words("key create")), None);
     }

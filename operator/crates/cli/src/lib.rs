@@ -7,6 +7,7 @@
 //! - [`why`]: what an object waits for and what to do;
 //! - [`progress`]: a FineTune's bar;
 //! - [`statement`]: who is paid what, recomputed from the usage log on demand;
+//! - [`pull`]: an adapter as files;
 //! - [`key`]: makes and ends keys;
 //! - [`complete`]: what a shell offers.
 //!
@@ -21,6 +22,7 @@ pub mod key;
 pub mod kind;
 pub mod output;
 pub mod progress;
+pub mod pull;
 pub mod secret;
 pub mod statement;
 pub mod status;

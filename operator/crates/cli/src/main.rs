@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser as _;
 use cooperator_cli::args::{Args, Command};
-use cooperator_cli::{access::Access, complete, key, progress, statement, status, why};
+use cooperator_cli::{access::Access, complete, key, progress, pull, statement, status, why};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -25,6 +25,7 @@ async fn run(args: Args) -> Result<ExitCode> {
         Command::Progress(options) => return progress::progress(&access().await?, &options).await,
         Command::Statement(options) => return statement::statement(&access().await?, &options).await,
         Command::Why(options) => why::why(&access().await?, &options).await?,
+        Command::Pull(options) => pull::pull(&access().await?, &options).await?,
         Command::Key(options) => key::key(&access().await?, &options).await?,
         Command::Completion(options) => complete::script(options.shell)?,
         Command::Complete(options) => complete::offer(&args.access, &options.words).await?,
