@@ -4,8 +4,10 @@
 
 mod bad_input;
 mod cluster;
+mod deletion;
 mod openai;
 mod plugin;
 mod presidents;
 mod security;
+mod tiny;
 mod training;
