@@ -106,7 +106,16 @@ pub const GARAGE: Tool = Tool {
     recipe: Recipe::Cargo { krate: "garage", features: "bundled-libs,lmdb,sqlite" },
 };
 
-/// All of them, the longest first.
+/// cargo-deny, which looks at licences, sources and known vulnerabilities. No part of a cluster.
+pub const CARGO_DENY: Tool = Tool {
+    name: "cargo-deny",
+    version: "0.20.2",
+    programs: &["cargo-deny"],
+    expected: Duration::from_secs(300),
+    recipe: Recipe::Cargo { krate: "cargo-deny", features: "" },
+};
+
+/// All that a cluster is made of, the longest first.
 pub const ALL: [Tool; 5] = [GARAGE, KUBERNETES, COREDNS, HELM, ETCD];
 
 /// A tool that could not be built or found.
@@ -209,7 +218,7 @@ impl Tool {
                     .env("CARGO_TARGET_DIR", &target)
                     .env("CARGO_BUILD_BUILD_DIR", target);
                 cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
-                // A store for one machine's tests need not be fast; a first run should be.
+                // What serves one machine's tests need not be fast; a first run should be.
                 cargo.env("CARGO_PROFILE_RELEASE_OPT_LEVEL", "1");
                 cargo
             }
@@ -286,8 +295,9 @@ mod tests {
 
     #[test]
     fn every_tool_has_a_folder_of_its_own_by_version() {
-        let folders: std::collections::HashSet<_> = ALL.iter().map(Tool::folder).collect();
-        assert_eq!(folders.len(), ALL.len());
+        let all = || ALL.iter().chain([&CARGO_DENY]);
+        let folders: std::collections::HashSet<_> = all().map(Tool::folder).collect();
+        assert_eq!(folders.len(), all().count());
         assert!(ETCD.program("etcd").ends_with("cooperator/bin/etcd-3.6.16/etcd"));
     }
 

@@ -36,8 +36,10 @@ pub fn fill() -> Result<()> {
     let marker = own.join(CHECKOUT);
     if !marker.exists() {
         if let Some(newest) = others.iter().max_by_key(|folder| used(folder)) {
-            link(&newest.join("debug"), &own.join("debug"), &names(&metadata))
+            let ours = names(&metadata);
+            link(&newest.join("debug"), &own.join("debug"), &ours)
                 .with_context(|| format!("cannot link {} to {}", newest.display(), own.display()))?;
+            forget(&own.join("debug/.fingerprint"), &ours)?;
         }
         fs::create_dir_all(own)?;
     }
@@ -105,6 +107,19 @@ fn link(from: &Path, to: &Path, ours: &[String]) -> io::Result<()> {
     Ok(())
 }
 
+/// Has cargo compile the crates of this workspace anew: xtask itself was compiled with crates that have been replaced.
+fn forget(fingerprints: &Path, ours: &[String]) -> io::Result<()> {
+    let Ok(entries) = fs::read_dir(fingerprints) else { return Ok(()) };
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name().to_string_lossy().into_owned();
+        if ours.iter().any(|own| name.starts_with(own)) {
+            fs::remove_dir_all(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
 /// Links what the compiler made, which is replaced and never written to. Cargo's own notes it does write to: those are
 /// copied, with their age, by which it tells what is fresh.
 fn bring(source: &Path, target: &Path) -> io::Result<()> {
@@ -152,6 +167,19 @@ mod tests {
         }
         let age = |root: &Path| fs::metadata(root.join(files[2].0)).unwrap().modified().unwrap();
         assert_eq!(age(&from), age(&to), "cargo tells by its age what is fresh");
+    }
+
+    #[test]
+    fn what_was_compiled_with_replaced_crates_is_compiled_anew() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["cooperator-cluster-1", "kube-1"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        forget(folder.path(), &["cooperator-cluster-".to_owned()]).unwrap();
+        assert!(
+            !folder.path().join("cooperator-cluster-1").exists() && folder.path().join("kube-1").exists()
+        );
+        forget(&folder.path().join("nothing"), &[]).unwrap();
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::thread;
 use anyhow::{Result, anyhow};
 use clap::Args;
 use cooperator_cluster::command::{command, shown};
-use cooperator_cluster::{Cluster, Progress, debian, paths, tools};
+use cooperator_cluster::tools::{self, Tool};
+use cooperator_cluster::{Cluster, Progress, debian, paths};
 
 use crate::workspace::Programs;
 use crate::{cluster, image, install, plugin};
@@ -41,7 +42,7 @@ pub fn demo(options: &Options, progress: &Progress) -> Result<()> {
             story(&programs, kubeconfig)
         }
         _ => {
-            let (tools, programs) = made(progress);
+            let (tools, programs) = made(&[], progress);
             tools?;
             let programs = programs?;
             let local = installed(&programs, progress)?;
@@ -52,11 +53,12 @@ pub fn demo(options: &Options, progress: &Progress) -> Result<()> {
     }
 }
 
-/// What the cluster is made of and our programs, made beside each other: each alone leaves a core idle for minutes.
-pub fn made(progress: &Progress) -> (Result<()>, Result<Programs>) {
+/// What the cluster is made of, other tools, and our programs, made beside each other: each alone leaves a core idle for
+/// minutes.
+pub fn made(others: &[Tool], progress: &Progress) -> (Result<()>, Result<Programs>) {
     let tools = || {
         debian::ensure(progress)?;
-        Ok(tools::ensure(&tools::ALL, progress)?)
+        Ok(tools::ensure(&[&tools::ALL, others].concat(), progress)?)
     };
     thread::scope(|scope| {
         let tools = scope.spawn(tools);

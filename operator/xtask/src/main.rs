@@ -4,6 +4,7 @@ mod cache;
 mod cluster;
 mod codegen;
 mod demo;
+mod deny;
 mod faults;
 mod image;
 mod install;
@@ -16,6 +17,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::{Parser, Subcommand};
 use cooperator_cluster::{Progress, paths};
+use workspace::Programs;
 
 #[derive(Parser)]
 #[command(name = "cargo xtask", about = "Builds, demonstrates and tests Cooperator")]
@@ -60,8 +62,8 @@ fn run() -> Result<()> {
     let (root, progress) = (paths::workspace(), Progress::new());
     match Args::parse().command {
         Command::Demo(options) => demo::demo(&options, &progress),
-        Command::Build => workspace::Programs::build(&progress).map(drop),
-        Command::Codegen => codegen::write(&root),
+        Command::Build => Programs::build(&progress).map(drop),
+        Command::Codegen => codegen::write(&root, Programs::one("crdgen", &progress)?.path("crdgen")?),
         Command::Cluster(action) => cluster::cluster(action, &progress),
         Command::Down => cluster::down(&progress),
         Command::Image(options) => image::image(&options, &progress),

@@ -4,12 +4,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use cooperator_cluster::command::{command, output, run, shown};
-use cooperator_cluster::tools::HELM;
+use cooperator_cluster::tools::{CARGO_DENY, HELM};
 use cooperator_cluster::{Cluster, Progress, paths};
 
 use crate::faults::{self, Victim};
 use crate::workspace::{Programs, cargo};
-use crate::{cluster, codegen, demo, plugin};
+use crate::{cluster, codegen, demo, deny, plugin};
 
 /// Kubernetes version the chart is rendered for.
 const KUBE_VERSION: &str = "1.34.4";
@@ -30,11 +30,12 @@ pub fn test(root: &Path, progress: &Progress) -> Result<()> {
     progress.during("Formatting", None, || {
         run("cargo fmt", &mut cargo(&["fmt", "--all", "--check"]), &logs.join("fmt.log"))
     })?;
-    let (tools, programs) = demo::made(progress);
+    let (tools, programs) = demo::made(&[CARGO_DENY], progress);
     let programs = programs?;
     progress.during("Generated files", None, || codegen::check(root, programs.path("crdgen")?))?;
     tools?;
     progress.during("Chart", None, || chart(root, &logs))?;
+    deny::deny(root, progress)?;
     let mut clippy = cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
     progress.during("Clippy", None, || run("cargo clippy", &mut clippy, &logs.join("clippy.log")))?;
     progress.say("Tests");

@@ -27,6 +27,15 @@ impl Programs {
         compile(&["--workspace", "--bins", "--examples"], "Compiling the workspace", progress)
     }
 
+    /// Compiles one program and what it needs, with the features that [`Self::build`] chooses.
+    ///
+    /// # Errors
+    /// When it does not compile.
+    pub fn one(name: &str, progress: &Progress) -> Result<Self> {
+        progress.during("Linking what another checkout compiled", None, cache::fill)?;
+        compile(&["--workspace", "--bin", name], &format!("Compiling {name}"), progress)
+    }
+
     /// Compiles the programs of these packages with the release profile.
     ///
     /// # Errors

@@ -105,7 +105,8 @@ impl StopScanner {
     /// What can be shown after `piece`, and whether a stop string was reached; it is not shown itself.
     pub fn push(&mut self, piece: &str) -> (String, bool) {
         self.held.push_str(piece);
-        let found = self.stops.iter().filter_map(|stop| self.held.find(stop).map(|at| (at + stop.len(), at))).min();
+        let found =
+            self.stops.iter().filter_map(|stop| self.held.find(stop).map(|at| (at + stop.len(), at))).min();
         if let Some((_, at)) = found {
             let shown = self.held[..at].to_owned();
             self.held.clear();
