@@ -76,7 +76,8 @@ pub struct Options {
     pub replica: String,
     /// Bytes on disk above which no new billable work is admitted.
     pub disk_budget: u64,
-    /// Bytes at which a segment is closed and the next begun.
+    /// Bytes at which a segment is closed and the next begun; at most half the disk budget, since the one that is
+    /// written to is never deleted.
     pub segment_bytes: u64,
 }
 
@@ -102,6 +103,8 @@ struct Shared {
     /// Closed segments, in order.
     closed: Mutex<VecDeque<Closed>>,
     bytes: AtomicU64,
+    /// Sequence of the last row on disk.
+    last: AtomicU64,
     waiting: AtomicI64,
     stopped: AtomicBool,
     metrics: Metrics,
@@ -120,12 +123,15 @@ impl Wal {
         clock: Arc<dyn Clock>,
         metrics: Metrics,
     ) -> Result<(Self, Vec<(String, Amount)>), WalError> {
+        let options =
+            Options { segment_bytes: options.segment_bytes.min(options.disk_budget / 2).max(1), ..options };
         let recovered = segment::recover(&options)?;
         let shared = Arc::new(Shared {
             gateway: recovered.gateway,
             pending: Mutex::new(recovered.rows),
             bytes: AtomicU64::new(recovered.closed.iter().map(|closed| closed.bytes).sum()),
             closed: Mutex::new(recovered.closed),
+            last: AtomicU64::new(recovered.last_sequence),
             waiting: AtomicI64::new(0),
             stopped: AtomicBool::new(false),
             options,

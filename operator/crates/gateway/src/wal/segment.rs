@@ -64,7 +64,7 @@ pub fn recover(options: &Options) -> Result<Recovered, WalError> {
         rows: VecDeque::new(),
         closed: VecDeque::new(),
         last_sequence: checkpoint.through_sequence,
-        last_time: Timestamp::UNIX_EPOCH,
+        last_time: checkpoint.through_time,
         spent: Vec::new(),
     };
     let mut spent = checkpoint.spent;
@@ -144,14 +144,23 @@ pub fn forget(shared: &Shared, through: u64) -> Result<(), WalError> {
         shared.closed().iter().take_while(|closed| closed.last_sequence <= through).cloned().collect();
     let Some(last) = done.last() else { return Ok(()) };
     let mut checkpoint = Checkpoint::read(folder)?.unwrap_or_default();
-    for closed in &done {
-        add_up(&mut checkpoint.spent, &read(&closed.path, false)?.0);
+    // What an earlier try has summed up and could not delete is not summed up again.
+    let summed = checkpoint.through_sequence;
+    for closed in done.iter().filter(|closed| closed.last_sequence > summed) {
+        let (rows, _) = read(&closed.path, false)?;
+        add_up(&mut checkpoint.spent, &rows);
+        checkpoint.through_time = rows.last().map_or(checkpoint.through_time, |row| row.time);
     }
     checkpoint.gateway.clone_from(&shared.gateway);
     checkpoint.through_sequence = last.last_sequence;
     checkpoint.write(folder)?;
     for closed in &done {
-        fs::remove_file(&closed.path).map_err(|error| file_error(&closed.path, error))?;
+        match fs::remove_file(&closed.path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(file_error(&closed.path, error));
+            }
+            _ => {}
+        }
         shared.bytes.fetch_sub(closed.bytes, std::sync::atomic::Ordering::Relaxed);
         shared.closed().pop_front();
     }

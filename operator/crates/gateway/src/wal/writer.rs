@@ -45,7 +45,8 @@ impl Writer {
     pub fn run(mut self, mut queue: mpsc::Receiver<Append>) {
         let mut batch = Vec::with_capacity(BATCH);
         while queue.blocking_recv_many(&mut batch, BATCH) > 0 {
-            if let Err(error) = self.write(&mut batch) {
+            let written = self.write(&mut batch).and_then(|()| self.close_full_segment());
+            if let Err(error) = written {
                 tracing::error!(%error, "usage log cannot be written: no more billable work is taken");
                 self.shared.stopped.store(true, Ordering::Relaxed);
                 return;
@@ -54,9 +55,6 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &mut Vec<Append>) -> Result<(), WalError> {
-        if self.bytes >= self.shared.options.segment_bytes {
-            self.next_segment()?;
-        }
         self.time = self.time.max(whole_microsecond(self.clock.now()));
         self.buffer.clear();
         for Append { row, .. } in batch.iter_mut() {
@@ -73,6 +71,7 @@ impl Writer {
         let bytes = self.buffer.len() as u64;
         self.bytes += bytes;
         self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.shared.last.store(self.sequence, Ordering::Relaxed);
         let mut pending = self.shared.pending();
         for Append { row, done } in batch.drain(..) {
             pending.push_back(row);
@@ -83,7 +82,11 @@ impl Writer {
         Ok(())
     }
 
-    fn next_segment(&mut self) -> Result<(), WalError> {
+    /// At once, not with the next row: a full log admits none, and only closed segments are ever deleted.
+    fn close_full_segment(&mut self) -> Result<(), WalError> {
+        if self.bytes < self.shared.options.segment_bytes {
+            return Ok(());
+        }
         let (path, file) = create(&self.shared.options.folder, self.sequence + 1)?;
         let path = std::mem::replace(&mut self.path, path);
         self.file = file;
