@@ -100,6 +100,7 @@ async fn world() -> World {
 async fn run(cases: Vec<Case>) {
     let world = world().await;
     let (logs, _listening) = Logs::listen();
+    tracing::info!("somebody listens");
     let mut classes = BTreeMap::<&str, usize>::new();
     let mut wrong = Vec::new();
     for case in &cases {
@@ -113,6 +114,7 @@ async fn run(cases: Vec<Case>) {
         }
         quotes_nothing(&heard.text, &case.name);
     }
+    assert!(logs.text().contains("somebody listens"));
     quotes_nothing(&logs.text(), "the log");
     only_our_headers(&world);
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));

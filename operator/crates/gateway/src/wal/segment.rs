@@ -1,8 +1,9 @@
 //! Files of the log: find, recover, sum up, delete.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use cooperator_contract::usage::UsageRow;
 use cooperator_core::money::Amount;
@@ -47,10 +48,27 @@ pub fn path(folder: &Path, first_sequence: u64) -> PathBuf {
     folder.join(format!("{first_sequence:020}.wal"))
 }
 
+/// Makes the folder and takes it for this process: two that write there would give the same event ids out.
+pub fn lock(folder: &Path, patience: Duration) -> Result<File, WalError> {
+    fs::create_dir_all(folder).map_err(|error| file_error(folder, error))?;
+    let path = folder.join("lock");
+    let file = File::create(&path).map_err(|error| file_error(&path, error))?;
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(file_error(&path, error)),
+            Err(TryLockError::WouldBlock) if began.elapsed() >= patience => {
+                return Err(WalError::Locked { path: folder.display().to_string() });
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}
+
 /// Opens a folder: a new one gets its id, of an old one all rows are read and the torn tail is cut off.
 pub fn recover(options: &Options) -> Result<Recovered, WalError> {
     let folder = &options.folder;
-    fs::create_dir_all(folder).map_err(|error| file_error(folder, error))?;
     let checkpoint = match Checkpoint::read(folder)? {
         Some(checkpoint) => checkpoint,
         None => {

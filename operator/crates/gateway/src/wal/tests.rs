@@ -14,6 +14,7 @@ use super::upload::Uploader;
 use super::*;
 
 mod late;
+mod sweep;
 
 impl Wal {
     /// Rows that are on disk and not in object storage.

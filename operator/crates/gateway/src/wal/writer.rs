@@ -19,6 +19,8 @@ const BATCH: usize = 1024;
 
 pub struct Writer {
     shared: Arc<Shared>,
+    /// Held as long as this may write.
+    _lock: File,
     clock: Arc<dyn Clock>,
     sequence: u64,
     /// The log never goes back in time, whatever the clock does.
@@ -32,12 +34,13 @@ pub struct Writer {
 impl Writer {
     pub fn new(
         shared: Arc<Shared>,
+        lock: File,
         clock: Arc<dyn Clock>,
         sequence: u64,
         time: Timestamp,
     ) -> Result<Self, WalError> {
         let (path, file) = create(&shared.options.folder, sequence + 1)?;
-        Ok(Self { shared, clock, sequence, time, path, file, bytes: 0, buffer: Vec::new() })
+        Ok(Self { shared, _lock: lock, clock, sequence, time, path, file, bytes: 0, buffer: Vec::new() })
     }
 
     /// Writes until every handle is gone, or a write fails: what is on disk after a failed `fdatasync` cannot be

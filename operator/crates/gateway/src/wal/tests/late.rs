@@ -145,6 +145,21 @@ async fn a_disk_that_was_set_back_gives_no_number_out_twice() {
 }
 
 #[tokio::test]
+async fn a_folder_is_written_by_one_gateway_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let (wal, _) = open(folder.path(), &clock(), 1 << 20);
+    let patience = Duration::from_millis(50);
+    let error = segment::lock(folder.path(), patience).unwrap_err().to_string();
+    assert!(
+        error.contains(&folder.path().display().to_string()) && error.contains("another gateway"),
+        "{error}"
+    );
+    append(&wal, &[1]).await;
+    drop(wal);
+    assert_eq!(tokens(&open(folder.path(), &clock(), 1 << 20).0.rows()), [1]);
+}
+
+#[tokio::test]
 async fn two_replicas_of_one_pods_name_write_two_logs_that_settle_once_each() {
     let (a, b, server) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), Server::start().await);
     let clock = clock();
@@ -210,7 +225,7 @@ async fn a_segment_that_cannot_be_deleted_is_summed_up_once() {
     wal.shared.closed().push_front(closed.clone());
     uploader.flush().await.unwrap();
     assert!(!closed.path.exists());
-    drop(wal);
+    drop((uploader, wal));
     let (_, spent) = open(folder.path(), &clock(), 1);
     assert_eq!(spent, [("a".to_owned(), Amount::from_pico(6_000_000))]);
 }
