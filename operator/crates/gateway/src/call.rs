@@ -5,14 +5,10 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cooperator_contract::usage::{ADAPTER_HEADER, UsageStatus};
+use cooperator_contract::usage::UsageStatus;
 use cooperator_core::api_key;
-use cooperator_core::digest::Digest;
 use cooperator_core::time::Clock;
-use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER,
-    TRANSFER_ENCODING,
-};
+use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request as HttpRequest, Response, StatusCode};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full, LengthLimitError, Limited};
@@ -23,6 +19,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::budget::Funds;
 use crate::error::ApiError;
+use crate::headers;
 use crate::limits::Limiter;
 use crate::live::Live;
 use crate::meter::{self, Counted};
@@ -31,7 +28,7 @@ use crate::request::{Checked, Endpoint, Request};
 use crate::snapshot::{Key, Route, Snapshot};
 use crate::stream;
 use crate::ticket::Ticket;
-use crate::upstream::{Upstream, UpstreamError};
+use crate::upstream::{self, Upstream, UpstreamError};
 use crate::wal::Wal;
 
 /// What a caller is sent.
@@ -42,9 +39,11 @@ pub type Body = UnsyncBoxBody<Bytes, Infallible>;
 pub struct Bounds {
     /// Largest request body, bytes.
     pub body_bytes: usize,
+    /// Longest time for the headers of a request to arrive; an unused connection is closed after the same time.
+    pub head_time: Duration,
     /// Longest time for a request body to arrive.
     pub body_time: Duration,
-    /// Longest time a caller may not read a stream.
+    /// Longest time a caller may not read what it is sent.
     pub stall: Duration,
 }
 
@@ -97,6 +96,7 @@ impl Gateway {
         request: HttpRequest<Incoming>,
         start: Instant,
     ) -> Result<Response<Body>, ApiError> {
+        headers::check_host(request.version(), request.headers())?;
         let endpoint = match request.uri().path() {
             "/v1/chat/completions" => Endpoint::Chat,
             "/v1/completions" => Endpoint::Completions,
@@ -108,13 +108,16 @@ impl Gateway {
         }
         let snapshot = self.fresh_snapshot()?;
         let key = self.authenticate(&snapshot, request.headers())?;
+        if !headers::is_plain_json(request.headers()) {
+            return Err(ApiError::MediaType);
+        }
         let body = self.read(request).await?;
         let request = Request::parse(endpoint, &body)?;
         let route = match snapshot.route(request.model()) {
             Some(route) if route.opens_to(key.as_deref()) => Arc::clone(route),
             // Without a key nobody learns which models there are.
             _ if key.is_none() => return Err(ApiError::Unauthorized),
-            _ => return Err(ApiError::Model(shown(request.model()))),
+            _ => return Err(ApiError::Model),
         };
         let checked = request.check(&route.limits)?;
         let ticket = Ticket::book(&self, snapshot.replicas, key, Arc::clone(&route), &checked).await?;
@@ -131,8 +134,12 @@ impl Gateway {
     }
 
     /// The caller's key; none where some route needs none.
-    fn authenticate(&self, snapshot: &Snapshot, headers: &HeaderMap) -> Result<Option<Arc<Key>>, ApiError> {
-        let key = bearer(headers)
+    fn authenticate(
+        &self,
+        snapshot: &Snapshot,
+        headers: &http::HeaderMap,
+    ) -> Result<Option<Arc<Key>>, ApiError> {
+        let key = headers::bearer(headers)
             .and_then(|text| api_key::Key::parse(text).ok())
             .and_then(|key| snapshot.key(&key.hash(), self.clock.now()).cloned());
         if key.is_none() && !snapshot.has_public() {
@@ -143,11 +150,8 @@ impl Gateway {
 
     async fn read(&self, request: HttpRequest<Incoming>) -> Result<Bytes, ApiError> {
         let Bounds { body_bytes, body_time, .. } = self.bounds;
-        let headers = request.headers();
-        if headers.contains_key(CONTENT_LENGTH) && headers.contains_key(TRANSFER_ENCODING) {
-            return Err(ApiError::Json("both Content-Length and Transfer-Encoding".to_owned()));
-        }
-        let length = headers.get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+        let length = request.headers().get(CONTENT_LENGTH);
+        let length = length.and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
         if length.is_some_and(|length| length > body_bytes) {
             return Err(ApiError::TooLarge(body_bytes));
         }
@@ -173,23 +177,23 @@ impl Gateway {
             Ok(answer) => answer,
             Err(error) => return Err(self.failed(ticket, route, &error).await),
         };
-        if let Some(adapter) = adapter(answer.headers()) {
+        if let Some(adapter) = headers::adapter(answer.headers()) {
             ticket.answered_by(adapter);
         }
         let before = sent.saturating_duration_since(start);
         let status = answer.status();
         match status {
             StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE => {
-                Err(ApiError::Busy(wait(answer.headers())))
+                Err(ApiError::Busy(headers::wait(answer.headers())))
             }
             // The server's own checks, such as of the exact number of prompt tokens; its text is for the caller.
             StatusCode::BAD_REQUEST | StatusCode::PAYLOAD_TOO_LARGE | StatusCode::UNPROCESSABLE_ENTITY => {
                 match self.collect(answer).await {
-                    Ok(body) => Ok(json(status, body)),
+                    Ok(body) => Err(upstream::refusal(status, &body)),
                     Err(error) => Err(self.failed(ticket, route, &error).await),
                 }
             }
-            StatusCode::OK if is_stream(answer.headers()) => {
+            StatusCode::OK if headers::is_stream(answer.headers()) => {
                 self.metrics.added.observe(before.as_secs_f64());
                 let body = stream::relay(ticket, answer.into_body(), checked.wants_usage);
                 let mut response = Response::new(body);
@@ -205,7 +209,7 @@ impl Gateway {
                 };
                 let after = Instant::now();
                 let Some(counted) = meter::answer(&body) else {
-                    return Err(self.failed(ticket, route, "its answer is no JSON").await);
+                    return Err(self.failed(ticket, route, "its answer is no completion").await);
                 };
                 let unwritten = |_| ApiError::Unavailable("its usage log cannot be written");
                 ticket.finish(UsageStatus::Completed, counted).await.map_err(unwritten)?;
@@ -254,37 +258,11 @@ impl Gateway {
             Some(name) => match open.find(|route| route.model == name) {
                 Some(route) => of(route),
                 None if key.is_none() => return Err(ApiError::Unauthorized),
-                None => return Err(ApiError::Model(shown(name))),
+                None => return Err(ApiError::Model),
             },
         };
         Ok(json(StatusCode::OK, body.to_string().into()))
     }
-}
-
-/// What stands after `Bearer`, if there is exactly one such header.
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let value = values.next()?;
-    if values.next().is_some() {
-        return None;
-    }
-    let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
-}
-
-/// The adapter that a server says it answers with; a server that is not ours says nothing.
-fn adapter(headers: &HeaderMap) -> Option<Digest> {
-    headers.get(ADAPTER_HEADER)?.to_str().ok()?.parse().ok()
-}
-
-fn is_stream(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes().starts_with(b"text/event-stream"))
-}
-
-/// Seconds a busy server asks to wait, within an hour.
-fn wait(headers: &HeaderMap) -> u64 {
-    let seconds = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    seconds.unwrap_or(1).clamp(1, 3600)
 }
 
 fn json(status: StatusCode, body: Bytes) -> Response<Body> {
@@ -297,9 +275,4 @@ fn json(status: StatusCode, body: Bytes) -> Response<Body> {
 /// A body in one piece.
 pub fn whole(body: Bytes) -> Body {
     Full::new(body).boxed_unsync()
-}
-
-/// A caller's text in an error: at most 128 characters, no control characters.
-fn shown(text: &str) -> String {
-    text.chars().take(128).map(|c| if c.is_control() { ' ' } else { c }).collect()
 }

@@ -1,5 +1,5 @@
 //! What a caller is told when a call is refused: one line in the shape of OpenAI's errors. No answer holds a key, a
-//! prompt or an address inside the cluster.
+//! prompt or an address inside the cluster, nor what was sent where a name must stand: a key lands there by mistake.
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
@@ -12,14 +12,20 @@ pub enum ApiError {
     #[error("no valid API key: send a key of this Collective as `Authorization: Bearer coop_...`")]
     Unauthorized,
     /// No such model, or not for this key: never said which.
-    #[error("model `{0}` does not exist or the key does not open it: GET /v1/models lists those it opens")]
-    Model(String),
+    #[error("the model does not exist or the key does not open it: GET /v1/models lists those it opens")]
+    Model,
     /// No such path.
     #[error("no such path: POST /v1/chat/completions or /v1/completions, GET /v1/models")]
     Path,
     /// Wrong method.
     #[error("method not allowed here: use {0}")]
     Method(&'static str),
+    /// A header that says two things, or none.
+    #[error("{0}")]
+    Header(&'static str),
+    /// A body that is not said to be JSON.
+    #[error("body must be plain JSON: send it with Content-Type application/json and no Content-Encoding")]
+    MediaType,
     /// A field that breaks a rule.
     #[error("{message}")]
     Field {
@@ -30,6 +36,9 @@ pub enum ApiError {
         /// OpenAI's code, where it has one.
         code: Option<&'static str>,
     },
+    /// A field that is passed to no server.
+    #[error("fields that this API does not have are not passed on: leave {0} out")]
+    Unknown(String),
     /// A body that is no JSON object.
     #[error("body is not a JSON object ({0}): send one with Content-Type application/json")]
     Json(String),
@@ -57,6 +66,16 @@ pub enum ApiError {
     /// The server could not be reached or failed.
     #[error("the model's server did not answer: try again")]
     Upstream,
+    /// The server's own checks refused the request, such as its count of prompt tokens.
+    #[error("{message}")]
+    Refused {
+        /// Its status.
+        status: StatusCode,
+        /// Its text, one line of bounded length.
+        message: String,
+        /// Its code, where it has one.
+        code: Option<String>,
+    },
     /// The server is busy; its own wait is passed on.
     #[error("the model's server is busy: wait {0} s")]
     Busy(u64),
@@ -75,9 +94,13 @@ impl ApiError {
     pub const fn status(&self) -> StatusCode {
         match self {
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::Model(_) | Self::Path => StatusCode::NOT_FOUND,
+            Self::Model | Self::Path => StatusCode::NOT_FOUND,
             Self::Method(_) => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Field { .. } | Self::Json(_) => StatusCode::BAD_REQUEST,
+            Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::Field { .. } | Self::Unknown(_) | Self::Json(_) | Self::Header(_) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Refused { status, .. } => *status,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Slow(_) => StatusCode::REQUEST_TIMEOUT,
             Self::RateLimited { .. } | Self::Quota(_) | Self::Busy(_) => StatusCode::TOO_MANY_REQUESTS,
@@ -95,16 +118,17 @@ impl ApiError {
         }
     }
 
-    const fn code(&self) -> Option<&'static str> {
+    fn code(&self) -> Option<&str> {
         match self {
             Self::Unauthorized => Some("invalid_api_key"),
-            Self::Model(_) => Some("model_not_found"),
+            Self::Model => Some("model_not_found"),
             Self::RateLimited { .. } => Some("rate_limit_exceeded"),
             Self::Quota(_) => Some("insufficient_quota"),
             Self::Upstream => Some("upstream_unavailable"),
             Self::Busy(_) => Some("upstream_busy"),
             Self::Unavailable(_) => Some("gateway_unavailable"),
             Self::Field { code, .. } => *code,
+            Self::Refused { code, .. } => code.as_deref(),
             _ => None,
         }
     }
@@ -112,7 +136,7 @@ impl ApiError {
     const fn param(&self) -> Option<&'static str> {
         match self {
             Self::Field { param, .. } => Some(param),
-            Self::Model(_) => Some("model"),
+            Self::Model => Some("model"),
             _ => None,
         }
     }

@@ -17,6 +17,7 @@ pub mod budget;
 pub mod call;
 pub mod config;
 pub mod error;
+mod headers;
 pub mod limits;
 pub mod live;
 pub mod meter;

@@ -1,8 +1,10 @@
 //! Counts what a server's answer used. Pure.
 //!
-//! The server's own `usage` counts where it is given. Where it is not, or the caller left before it came, we count:
-//! of a stream, one event with content is one token (servers send a token an event, or hold some back and send them
-//! as one: the count never exceeds what was sent); of an answer in one piece, 4 bytes of text are one token.
+//! The server's own `usage` counts where it is given: its two numbers that have a price; a total beside them has none,
+//! and servers put other things into it. Where it is not given, or the caller left before it came, we count: of a
+//! stream, one event with content is one token (servers send a token an event, or hold some back and send them as one:
+//! the count never exceeds what was sent), also of what follows a usage that came too early; of an answer in one
+//! piece, 4 bytes of text are one token.
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -16,28 +18,25 @@ pub struct Counted {
     pub output: Option<u64>,
 }
 
-#[derive(Deserialize)]
-struct Usage {
-    prompt_tokens: Option<Value>,
-    completion_tokens: Option<Value>,
+/// What a server says it used, whatever stands there. A negative, broken or too large number is none.
+fn counted(usage: &Value) -> Counted {
+    let number = |field| usage.get(field).and_then(Value::as_u64);
+    Counted { input: number("prompt_tokens"), output: number("completion_tokens") }
 }
 
-impl From<Usage> for Counted {
-    fn from(usage: Usage) -> Self {
-        // A negative, broken or too large number is none: it is counted here instead.
-        let number = |value: Option<Value>| value.and_then(|value| value.as_u64());
-        Self { input: number(usage.prompt_tokens), output: number(usage.completion_tokens) }
-    }
-}
-
-/// Counts an answer in one piece. None if it is no JSON object.
+/// Counts an answer in one piece. None if it is no JSON object with choices, or says that it failed.
 pub fn answer(body: &[u8]) -> Option<Counted> {
     #[derive(Deserialize)]
     struct Answer {
-        usage: Option<Usage>,
+        choices: Option<serde::de::IgnoredAny>,
+        usage: Option<Value>,
+        error: Option<serde::de::IgnoredAny>,
     }
     let answer: Answer = serde_json::from_slice(body).ok()?;
-    let mut counted = answer.usage.map(Counted::from).unwrap_or_default();
+    if answer.choices.is_none() || answer.error.is_some() {
+        return None;
+    }
+    let mut counted = answer.usage.as_ref().map(counted).unwrap_or_default();
     if counted.output.is_none() {
         let body: Value = serde_json::from_slice(body).ok()?;
         let choices = body.get("choices").and_then(Value::as_array).into_iter().flatten();
@@ -72,13 +71,14 @@ pub struct StreamMeter {
     pub counted: Counted,
     /// Whether the server said why it stopped.
     pub finished: bool,
+    /// Events with content since the server last said it.
+    since: u64,
 }
 
 #[derive(Deserialize)]
 struct Chunk {
-    #[serde(default)]
-    choices: Vec<Choice>,
-    usage: Option<Usage>,
+    choices: Option<Vec<Choice>>,
+    usage: Option<Value>,
     error: Option<serde::de::IgnoredAny>,
 }
 
@@ -118,18 +118,28 @@ impl StreamMeter {
         if chunk.error.is_some() {
             return Event::Failed;
         }
-        self.finished |= chunk.choices.iter().any(|choice| choice.finish_reason.is_some());
-        let alone = chunk.choices.is_empty() && chunk.usage.is_some();
-        if let Some(usage) = chunk.usage {
-            let new = Counted::from(usage);
+        let choices = chunk.choices.unwrap_or_default();
+        self.finished |= choices.iter().any(|choice| choice.finish_reason.is_some());
+        let has_content = choices.iter().any(Choice::has_content);
+        let said = chunk.usage.as_ref().map(counted);
+        if let Some(new) = said {
             self.counted.input = new.input.or(self.counted.input);
             self.counted.output = new.output.or(self.counted.output);
         }
-        match chunk.choices.iter().any(Choice::has_content) {
+        match said.and_then(|new| new.output) {
+            Some(_) => self.since = 0,
+            None => self.since += u64::from(has_content),
+        }
+        match has_content {
             true => Event::Content,
-            false if alone => Event::Usage,
+            false if choices.is_empty() && said.is_some() => Event::Usage,
             false => Event::Other,
         }
+    }
+
+    /// Generated tokens, if the server said how many: those it counted, and what came after.
+    pub fn output(&self) -> Option<u64> {
+        self.counted.output.map(|output| output.saturating_add(self.since))
     }
 }
 

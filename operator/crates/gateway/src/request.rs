@@ -3,6 +3,9 @@
 //! The body is parsed once and written anew for the server from what was parsed: whatever another parser might make
 //! of duplicate keys, the server sees exactly what was checked here.
 
+mod fields;
+mod messages;
+
 use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
@@ -31,6 +34,13 @@ impl Endpoint {
         match self {
             Self::Chat => "messages",
             Self::Completions => "prompt",
+        }
+    }
+
+    const fn other(self) -> Self {
+        match self {
+            Self::Chat => Self::Completions,
+            Self::Completions => Self::Chat,
         }
     }
 }
@@ -96,7 +106,7 @@ impl Request {
     /// Checks it against the bounds of a route and makes the body for the server.
     ///
     /// # Errors
-    /// [`ApiError::Field`] naming the field and the bound.
+    /// [`ApiError::Field`] naming the field and the bound, [`ApiError::Unknown`].
     pub fn check(mut self, limits: &RouteLimits) -> Result<Checked, ApiError> {
         for field in ["n", "best_of"] {
             self.exactly_one(field)?;
@@ -119,6 +129,7 @@ impl Request {
         let most_output = self.max_tokens(limits.max_output_tokens)?;
         let stream = self.flag("stream")?;
         let wants_usage = self.stream_options(stream)?;
+        fields::check(&self.fields, self.endpoint.other().prompt_field())?;
         self.fields.insert("max_tokens".to_owned(), json!(most_output));
         self.fields.remove("max_completion_tokens");
         let body = Value::Object(self.fields).to_string().into();
@@ -203,11 +214,11 @@ impl Request {
                     "prompt must be one string: send several requests instead",
                 ));
             }
-            (Endpoint::Chat, Some(Value::Array(messages))) if !messages.is_empty() => {
-                for message in messages {
-                    bytes += message_bytes(message)?;
+            (Endpoint::Chat, Some(Value::Array(list))) if !list.is_empty() => {
+                for message in list {
+                    bytes += messages::bytes(message)?;
                 }
-                messages.len() as u64
+                list.len() as u64
             }
             (Endpoint::Chat, _) => {
                 return Err(ApiError::field("messages", "messages must be a list of at least one message"));
@@ -219,41 +230,5 @@ impl Request {
             bytes += self.fields.get(field).map_or(0, |value| value.to_string().len() as u64);
         }
         Ok((bytes, messages))
-    }
-}
-
-fn message_bytes(message: &Value) -> Result<u64, ApiError> {
-    let refuse = || {
-        let text = "messages must be objects with a string `role` and text `content`: images and audio are not taken";
-        Err(ApiError::field("messages", text))
-    };
-    let Value::Object(fields) = message else { return refuse() };
-    if !matches!(fields.get("role"), Some(Value::String(_))) {
-        return refuse();
-    }
-    match fields.get("content") {
-        None | Some(Value::Null | Value::String(_)) => {}
-        Some(Value::Array(parts)) => {
-            for part in parts {
-                if part.get("type").and_then(Value::as_str) != Some("text") {
-                    return refuse();
-                }
-            }
-        }
-        Some(_) => return refuse(),
-    }
-    // All of the message: names and tool calls reach the prompt too.
-    Ok(fields.values().map(text_bytes).sum())
-}
-
-/// Bytes of all texts in a value; what is not text counts as it is written.
-fn text_bytes(value: &Value) -> u64 {
-    match value {
-        Value::String(text) => text.len() as u64,
-        Value::Array(items) => items.iter().map(text_bytes).sum(),
-        Value::Object(fields) => {
-            fields.iter().map(|(name, value)| name.len() as u64 + text_bytes(value)).sum()
-        }
-        other => other.to_string().len() as u64,
     }
 }

@@ -29,7 +29,7 @@ use crate::{admin, server};
 
 /// Bytes of one file of the usage log.
 const SEGMENT_BYTES: u64 = 4 * 1024 * 1024;
-/// Longest time for a request body to arrive, and for a caller not to read its stream.
+/// Longest time for the headers of a request to arrive, for its body, and for a caller not to read its answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// For giving back parts of budgets: with the grace period and the last upload, within a pod's minute to end.
 const FAREWELL: Duration = Duration::from_secs(10);
@@ -63,7 +63,7 @@ pub async fn run(args: Args, credentials: Credentials, client: Client) -> anyhow
         upstream: Upstream::new(args.upstream_timeout),
         metrics,
         clock: clock.clone(),
-        bounds: Bounds { body_bytes: args.max_body_bytes, body_time: PATIENCE, stall: PATIENCE },
+        bounds: bounds(args.max_body_bytes),
         tracker: TaskTracker::new(),
         cut: CancellationToken::new(),
     });
@@ -106,6 +106,10 @@ pub async fn run(args: Args, credentials: Credentials, client: Client) -> anyhow
     uploading.await?;
     admin.abort();
     failed.map_or(Ok(()), |why| Err(anyhow::anyhow!(why)))
+}
+
+const fn bounds(body_bytes: usize) -> Bounds {
+    Bounds { body_bytes, head_time: PATIENCE, body_time: PATIENCE, stall: PATIENCE }
 }
 
 async fn currency(client: &Client, args: &Args) -> anyhow::Result<String> {

@@ -1,4 +1,5 @@
-//! Accepts callers' connections: bounded in number, with a bound on the time their headers take, ended in peace.
+//! Accepts callers' connections: bounded in number, in the time their headers take, and in the time they may leave
+//! unread what they are sent; ended in peace.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -9,13 +10,14 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio_io_timeout::TimeoutWriter;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::call::Gateway;
 
-/// How long the headers of a request may take; an unused connection is closed after the same time.
-const HEADER_TIME: Duration = Duration::from_secs(60);
+/// Bytes of the headers of a request, first line and all; of trailers likewise.
+const MOST_HEAD: usize = 32 * 1024;
 /// After a failure to accept, such as too many open files.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -77,16 +79,20 @@ async fn connection(
     stop: CancellationToken,
     _slot: OwnedSemaphorePermit,
 ) {
-    let cut = gateway.cut.clone();
+    let (cut, bounds) = (gateway.cut.clone(), gateway.bounds);
+    // A caller that reads nothing would keep its place for ever: nothing else notices that it takes no bytes.
+    let mut stream = TimeoutWriter::new(stream);
+    stream.set_timeout(Some(bounds.stall));
     let service = service_fn(move |request| {
         let gateway = Arc::clone(&gateway);
         async move { Ok::<_, Infallible>(gateway.answer(request).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIME)
+        .header_read_timeout(bounds.head_time)
+        .max_header_size(MOST_HEAD)
         .max_buf_size(64 * 1024)
-        .serve_connection(TokioIo::new(stream), service);
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
     tokio::pin!(connection);
     let mut stopping = false;
     loop {

@@ -27,8 +27,9 @@ enum End {
     Whole(Option<Bytes>),
     /// The caller has left, or does not read.
     Left,
-    /// The server, or the gateway's own end. With what the caller is told, where the server has not told it.
-    Failed(Option<ApiError>),
+    /// The server, or the gateway's own end. With what the caller is told: never the server's own words, which may
+    /// hold anything.
+    Failed(ApiError),
 }
 
 struct Relay {
@@ -64,7 +65,8 @@ impl Relay {
         let Self { server, caller, meter, sent, .. } = self;
         // A server whose caller has left must not go on working.
         drop(server);
-        let of_server = Counted { output: meter.counted.output.or(Some(sent)), ..meter.counted };
+        let stall = ticket.gateway().bounds.stall;
+        let of_server = Counted { output: meter.output().or(Some(sent)), ..meter.counted };
         let (status, counted) = match &end {
             End::Whole(_) => (UsageStatus::Completed, of_server),
             End::Left => (UsageStatus::Disconnected, Counted { output: Some(sent), ..of_server }),
@@ -74,12 +76,12 @@ impl Relay {
         let last = match (end, written) {
             (End::Whole(done), Ok(())) => done,
             (End::Whole(_), Err(_)) => Some(event(&ApiError::Unavailable("its usage log cannot be written"))),
-            (End::Failed(error), _) => error.as_ref().map(event),
+            (End::Failed(error), _) => Some(event(&error)),
             (End::Left, _) => None,
         };
         if let Some(last) = last {
-            // A caller that leaves now has had all that is billed.
-            let _ = caller.send(last).await;
+            // A caller that leaves now, or does not read, has had all that is billed.
+            let _ = tokio::time::timeout(stall, caller.send(last)).await;
         }
     }
 
@@ -90,12 +92,12 @@ impl Relay {
                 return end;
             }
             if self.buffer.len() > MOST_EVENT {
-                return End::Failed(Some(ApiError::Upstream));
+                return End::Failed(ApiError::Upstream);
             }
             let frame = tokio::select! {
                 // First: the gateway's own end closes the caller's connection too, and is not the caller's doing.
                 biased;
-                () = cut.cancelled() => return End::Failed(Some(ApiError::Unavailable("it is shutting down"))),
+                () = cut.cancelled() => return End::Failed(ApiError::Unavailable("it is shutting down")),
                 () = self.caller.closed() => return End::Left,
                 frame = tokio::time::timeout(patience, self.server.frame()) => frame,
             };
@@ -106,7 +108,7 @@ impl Relay {
                     }
                 }
                 Ok(None) if self.meter.finished => return End::Whole(None),
-                Ok(None | Some(Err(_))) | Err(_) => return End::Failed(Some(ApiError::Upstream)),
+                Ok(None | Some(Err(_))) | Err(_) => return End::Failed(ApiError::Upstream),
             }
         }
     }
@@ -125,14 +127,14 @@ impl Relay {
                 }
                 Event::Usage if !self.wants_usage => continue,
                 Event::Content => contents += 1,
-                Event::Failed => end = Some(End::Failed(None)),
+                Event::Failed => {
+                    end = Some(End::Failed(ApiError::Upstream));
+                    break;
+                }
                 Event::Usage | Event::Other => {}
             }
             // Events that lie one behind the other in the buffer are joined without a copy.
             piece.unsplit(event);
-            if end.is_some() {
-                break;
-            }
         }
         if piece.is_empty() {
             return end;

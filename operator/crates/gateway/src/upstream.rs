@@ -5,19 +5,24 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
 use http::uri::{PathAndQuery, Uri};
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use serde_json::Value;
 
+use crate::error::ApiError;
 use crate::request::{Checked, Endpoint};
 
 /// How long a connection may take to be made.
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long an unused connection is kept: shorter than servers usually do, so that they do not close it first.
 const IDLE: Duration = Duration::from_secs(20);
+
+/// Characters of a server's refusal that a caller is shown.
+const MOST_REFUSAL: usize = 250;
 
 /// A call that got no answer.
 #[derive(Debug, thiserror::Error)]
@@ -86,4 +91,22 @@ impl Upstream {
         let answer = tokio::time::timeout(self.patience, self.client.request(request)).await;
         Ok(answer.map_err(|_| UpstreamError::Slow(self.patience))??)
     }
+}
+
+/// What a caller is told when a server refuses a request: the server's message as one line of bounded length and its
+/// code, where it has them. Nothing else of its answer is passed on, which may be a page or a stack trace.
+pub fn refusal(status: StatusCode, body: &[u8]) -> ApiError {
+    let body: Value = serde_json::from_slice(body).unwrap_or_default();
+    let error = body.get("error").unwrap_or(&body);
+    let line = |text: &str| -> String {
+        text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(MOST_REFUSAL).collect()
+    };
+    let message =
+        error.get("message").and_then(Value::as_str).map(line).filter(|line| !line.trim().is_empty());
+    let message = message.unwrap_or_else(|| {
+        "the model's server refuses the request: check its fields and the length of its prompt".to_owned()
+    });
+    let name = |code: &&str| code.len() <= 64 && code.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+    let code = error.get("code").and_then(Value::as_str).filter(name).map(str::to_owned);
+    ApiError::Refused { status, message, code }
 }

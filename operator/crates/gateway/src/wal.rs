@@ -10,6 +10,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use cooperator_contract::usage::UsageRow;
 use cooperator_core::money::{Amount, Price};
@@ -62,6 +63,15 @@ pub enum WalError {
         /// Sequence that came.
         found: u64,
     },
+    /// Another process writes to the folder.
+    #[error(
+        "usage log: {path}: another gateway has been writing here for {} s; give each a folder of its own",
+        LOCK_PATIENCE.as_secs()
+    )]
+    Locked {
+        /// The folder.
+        path: String,
+    },
     /// The writer has stopped after a failure; the process must start again.
     #[error("usage log: the writer has stopped; the gateway must start again")]
     Stopped,
@@ -76,7 +86,8 @@ pub struct Options {
     pub replica: String,
     /// Bytes on disk above which no new billable work is admitted.
     pub disk_budget: u64,
-    /// Bytes at which a segment is closed and the next begun.
+    /// Bytes at which a segment is closed and the next begun; at most half the disk budget, since the one that is
+    /// written to is never deleted.
     pub segment_bytes: u64,
 }
 
@@ -102,16 +113,21 @@ struct Shared {
     /// Closed segments, in order.
     closed: Mutex<VecDeque<Closed>>,
     bytes: AtomicU64,
+    /// Sequence of the last row on disk.
+    last: AtomicU64,
     waiting: AtomicI64,
     stopped: AtomicBool,
     metrics: Metrics,
 }
 
+/// How long a gateway that ends may still write to a folder that the next one opens.
+const LOCK_PATIENCE: Duration = Duration::from_secs(30);
 /// Rows that may wait for the writer before callers wait to hand theirs over.
 const QUEUE: usize = 4096;
 
 impl Wal {
-    /// Opens the log of a folder, after a crash as well. Gives also what each key has spent by it, ever.
+    /// Opens the log of a folder, after a crash as well. Gives also what each key has spent by it, ever. Blocks on the
+    /// disk, and for a while where another process still has the folder.
     ///
     /// # Errors
     /// [`WalError`]
@@ -120,20 +136,29 @@ impl Wal {
         clock: Arc<dyn Clock>,
         metrics: Metrics,
     ) -> Result<(Self, Vec<(String, Amount)>), WalError> {
+        let options =
+            Options { segment_bytes: options.segment_bytes.min(options.disk_budget / 2).max(1), ..options };
+        let lock = segment::lock(&options.folder, LOCK_PATIENCE)?;
         let recovered = segment::recover(&options)?;
         let shared = Arc::new(Shared {
             gateway: recovered.gateway,
             pending: Mutex::new(recovered.rows),
             bytes: AtomicU64::new(recovered.closed.iter().map(|closed| closed.bytes).sum()),
             closed: Mutex::new(recovered.closed),
+            last: AtomicU64::new(recovered.last_sequence),
             waiting: AtomicI64::new(0),
             stopped: AtomicBool::new(false),
             options,
             metrics,
         });
         let (rows, queue) = mpsc::channel(QUEUE);
-        let writer =
-            writer::Writer::new(Arc::clone(&shared), clock, recovered.last_sequence, recovered.last_time)?;
+        let writer = writer::Writer::new(
+            Arc::clone(&shared),
+            lock,
+            clock,
+            recovered.last_sequence,
+            recovered.last_time,
+        )?;
         let thread = std::thread::Builder::new().name("usage-log".to_owned());
         let file = |source| WalError::File { path: shared.options.folder.display().to_string(), source };
         thread.spawn(move || writer.run(queue)).map_err(file)?;

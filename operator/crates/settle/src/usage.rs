@@ -1,7 +1,7 @@
 //! Streams the usage log: each gateway's segments in order, every row once, the hash chain checked from where the
 //! statement before left off. Memory holds one group of rows, whatever the log's size.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use cooperator_contract::layout;
 use cooperator_contract::settle::{GatewayProof, Period, UsageProof};
@@ -23,6 +23,9 @@ use segments::Segments;
 /// Readings of one gateway's log before it is given up. A gateway may compact while it is read: what was listed is
 /// then gone, and lies in an hour that was not listed.
 const READINGS: u32 = 4;
+/// Rows back from where the log was read to, whose heads are kept: more than two chunks hold, so that every chunk that
+/// overlaps another is held against it.
+const HEADS: usize = 16_384;
 
 /// A log that cannot be counted.
 #[derive(Debug, thiserror::Error)]
@@ -119,8 +122,8 @@ async fn count_gateway<O: Objects>(
     start: &Chain,
 ) -> Result<(Tally, Chain), UsageError> {
     let scratch = tempfile::tempdir().map_err(UsageError::Scratch)?;
-    let segments = Segments::list(objects, start.gateway()).await?;
-    let mut count = Counting { period, tally: Tally::default(), chain: start.clone(), done: false };
+    let segments = Segments::list(objects, start.gateway(), scratch.path()).await?;
+    let mut count = Counting::begin(period, start);
     for hour in segments.hours_from(objects, period, start.through(), scratch.path()).await? {
         if count.done {
             break;
@@ -129,7 +132,8 @@ async fn count_gateway<O: Objects>(
         count.hour(file).map_err(|error| error.at(&hour.key))?;
     }
     for (index, chunk) in segments.chunks.iter().enumerate() {
-        if count.done {
+        // After the period's end, what begins with rows that were counted is still held against them.
+        if count.done && segments.first_of_chunk(index) > Some(count.chain.through()) {
             break;
         }
         if segments.last_of_chunk(index).is_some_and(|last| last <= count.chain.through()) {
@@ -176,11 +180,19 @@ struct Counting<'a> {
     chain: Chain,
     /// A row after the period was seen: all later ones are after it too.
     done: bool,
+    /// Heads after the last rows read, each with its sequence, without gaps.
+    heads: VecDeque<(u64, Digest)>,
 }
 
-impl Counting<'_> {
+impl<'a> Counting<'a> {
+    fn begin(period: &'a Period, start: &Chain) -> Self {
+        let heads = VecDeque::from([(start.through(), start.head())]);
+        Self { period, tally: Tally::default(), chain: start.clone(), done: false, heads }
+    }
+
     fn chunk(&mut self, bytes: &[u8]) -> Result<(), SegmentError> {
         let (header, rows) = chunk::decode(bytes)?;
+        self.agrees(&header)?;
         let mut link = self.link(&header)?;
         self.rows(rows, &mut link)?;
         Ok(link.finish(&header)?)
@@ -189,6 +201,7 @@ impl Counting<'_> {
     fn hour(&mut self, file: std::fs::File) -> Result<(), SegmentError> {
         let mut reader = HourReader::open(file)?;
         let header = reader.header().clone();
+        self.agrees(&header)?;
         if header.last_sequence < self.chain.through() {
             return Ok(());
         }
@@ -210,12 +223,40 @@ impl Counting<'_> {
                 self.chain = link.chain.clone();
             }
             link.chain.append(&row)?;
+            self.remember(&link.chain);
             if !self.done {
                 self.tally.add(row, self.period)?;
             }
         }
         if !self.done {
             self.chain = link.chain.clone();
+        }
+        Ok(())
+    }
+
+    fn remember(&mut self, chain: &Chain) {
+        if self.heads.back().is_none_or(|(last, _)| *last < chain.through()) {
+            self.heads.push_back((chain.through(), chain.head()));
+        }
+        if self.heads.len() > HEADS {
+            self.heads.pop_front();
+        }
+    }
+
+    /// Whether a segment says of rows that were read what was read. The same event twice is one; with other fields it is
+    /// an error, whichever of the two was read first.
+    fn agrees(&self, header: &Header) -> Result<(), UsageLogError> {
+        let Some((first, _)) = self.heads.front() else { return Ok(()) };
+        let before = header.first_sequence.saturating_sub(1);
+        for (sequence, expected) in [(before, header.previous), (header.last_sequence, header.head)] {
+            let at = sequence.checked_sub(*first).and_then(|at| usize::try_from(at).ok());
+            match at.and_then(|at| self.heads.get(at)) {
+                Some((_, found)) if *found != expected => {
+                    let (gateway, sequence) = (header.gateway.clone(), header.first_sequence);
+                    return Err(UsageLogError::Broken { gateway, sequence, expected, found: *found });
+                }
+                _ => {}
+            }
         }
         Ok(())
     }

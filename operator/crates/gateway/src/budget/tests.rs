@@ -174,6 +174,76 @@ fn a_lowered_budget_takes_back_what_is_not_promised() {
     assert_eq!((next.spent, lease.granted), (pico(5), pico(23)));
 }
 
+/// One exchange: budget, spent of all, own entry (granted, spent), what another holds, and what this gateway brings
+/// (spent, last reported, reserved, needed, whether it gives back). Then what all have spent, and what is granted.
+type Exchange = (&'static str, Option<i128>, i128, Option<(i128, i128)>, i128, [i128; 4], bool, (i128, i128));
+
+#[test]
+fn an_exchange_gives_no_more_than_is_free_and_takes_no_report_twice() {
+    let cases: [Exchange; 18] = [
+        ("the first", Some(100), 0, None, 0, [0, 0, 0, 10], false, (0, 25)),
+        ("all that is left", Some(100), 90, Some((0, 0)), 0, [0, 0, 0, 10], false, (90, 10)),
+        ("one more than is left", Some(100), 91, Some((0, 0)), 0, [0, 0, 0, 10], false, (91, 9)),
+        ("nothing left", Some(100), 100, None, 0, [0, 0, 0, 1], false, (100, 0)),
+        ("a budget of nothing", Some(0), 0, None, 0, [0, 0, 0, 1], false, (0, 0)),
+        ("a budget below what was spent", Some(50), 80, None, 0, [0, 0, 0, 1], false, (80, 0)),
+        ("what another holds", Some(100), 0, None, 95, [0, 0, 0, 10], false, (0, 5)),
+        ("all held by another", Some(100), 0, None, 100, [0, 0, 0, 1], false, (0, 0)),
+        ("no bound", None, 5, None, 0, [7, 0, 0, 1000], false, (12, 7)),
+        ("a report", Some(100), 10, Some((40, 10)), 0, [30, 10, 0, 0], false, (30, 40)),
+        ("a report, and all given back", Some(100), 10, Some((40, 10)), 0, [30, 10, 5, 0], true, (30, 35)),
+        ("the same report again", Some(100), 30, Some((40, 30)), 0, [30, 30, 0, 0], false, (30, 40)),
+        ("a report that goes back", Some(100), 30, Some((40, 30)), 0, [20, 30, 0, 0], false, (30, 40)),
+        ("an entry that was removed", Some(100), 30, None, 0, [30, 30, 0, 10], false, (30, 47)),
+        ("removed, with news", Some(100), 30, None, 0, [35, 30, 0, 10], false, (35, 51)),
+        ("removed, with calls under way", Some(100), 100, None, 0, [30, 30, 20, 0], false, (100, 50)),
+        ("lowered, with calls under way", Some(20), 0, Some((50, 0)), 0, [5, 0, 18, 0], false, (5, 23)),
+        ("more than was granted", Some(100), 0, Some((10, 0)), 0, [60, 0, 0, 10], false, (60, 70)),
+    ];
+    for (name, budget, spent, own, held, [mine, reported, reserved, need], release, (all, granted)) in cases {
+        let lease = |gateway: &str, (granted, spent)| Lease {
+            gateway: gateway.into(),
+            granted: pico(granted),
+            spent: pico(spent),
+        };
+        let mut leases: Vec<Lease> = own.map(|own| lease("a", own)).into_iter().collect();
+        leases.push(lease("b", (held, 0)));
+        let state = LeaseState { budget: budget.map(pico), spent: pico(spent), leases };
+        let claim = Claim {
+            gateway: "a",
+            spent: pico(mine),
+            reported: pico(reported),
+            reserved: pico(reserved),
+            need: pico(need),
+            release,
+        };
+        let (next, lease) = exchange(&state, &claim).unwrap();
+        assert_eq!((next.spent.pico(), lease.granted.pico()), (all, granted), "{name}");
+    }
+    eprintln!("{} exchanges of budgets", cases.len());
+}
+
+#[test]
+fn amounts_out_of_range_are_an_error_and_change_nothing() {
+    let state = LeaseState { budget: Some(pico(i128::MAX)), spent: pico(i128::MAX - 1), leases: vec![] };
+    let claim = |spent, need| Claim {
+        gateway: "a",
+        spent: pico(spent),
+        reported: pico(0),
+        reserved: pico(0),
+        need: pico(need),
+        release: false,
+    };
+    assert!(exchange(&state, &claim(2, 0)).is_err());
+    assert_eq!(exchange(&state, &claim(0, 1)).unwrap().1.granted, pico(1));
+    let ledger = Arc::new(Ledger::recovered([("uid".to_owned(), pico(i128::MAX - 1))]));
+    assert!(ledger.reserve("uid", pico(2), true).is_none());
+    let held = ledger.reserve("uid", pico(i128::MAX), false);
+    assert!(ledger.reserve("uid", pico(1), false).is_none(), "a promise beyond all money");
+    drop(held);
+    assert_eq!(ledger.spent("uid"), pico(i128::MAX - 1));
+}
+
 proptest! {
     #[test]
     fn whatever_gateways_ask_for_the_parts_stay_within_the_budget(

@@ -6,7 +6,7 @@ use cooperator_core::digest::Digest;
 use http::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use super::harness::{World, error, hello, key, now, route, secret};
+use super::harness::{Setup, World, error, hello, key, now, route, secret};
 
 #[tokio::test]
 async fn an_answer_passes_byte_for_byte_and_is_written_down_once() {
@@ -220,7 +220,7 @@ async fn a_public_model_needs_no_key_and_costs_nothing_while_others_need_one() {
 
 #[tokio::test]
 async fn a_gateway_that_has_lost_touch_with_the_cluster_refuses() {
-    let world = World::out_of_touch().await;
+    let world = World::with(Setup { live: false, ..Setup::default() }).await;
     let (status, headers, body) = world.chat_as("reader", hello()).await;
     assert_eq!(
         (status, &error(&body)["code"]),

@@ -75,6 +75,28 @@ pub struct World {
     _folder: tempfile::TempDir,
 }
 
+/// What of a [`World`] a test may want otherwise.
+pub struct Setup {
+    pub bounds: Bounds,
+    pub connections: usize,
+    pub disk_budget: u64,
+    /// Whether the cluster was heard of.
+    pub live: bool,
+    /// What rows are dated by.
+    pub clock: Arc<dyn Clock>,
+    /// Budgets, which several gateways may share.
+    pub leases: Arc<Leases>,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        let five = Duration::from_secs(5);
+        let bounds = Bounds { body_bytes: 64 * 1024, head_time: five, body_time: five, stall: five };
+        let (clock, leases) = (Arc::new(SystemClock), Arc::default());
+        Self { bounds, connections: 100, disk_budget: 1024 * 1024, live: true, clock, leases }
+    }
+}
+
 /// The present.
 pub fn now() -> Timestamp {
     SystemClock.now()
@@ -122,13 +144,11 @@ pub fn route(model: &str, upstream: SocketAddr) -> Route {
 impl World {
     /// A Collective with one model, `presidents`, and one key, `reader`.
     pub async fn new() -> Self {
-        let world = Self::out_of_touch().await;
-        world.gateway.live.heard(Instant::now());
-        world
+        Self::with(Setup::default()).await
     }
 
-    /// The same before the cluster was heard of.
-    pub async fn out_of_touch() -> Self {
+    /// The same otherwise.
+    pub async fn with(setup: Setup) -> Self {
         let server = Server::default();
         let model = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let upstream = model.local_addr().unwrap();
@@ -139,13 +159,16 @@ impl World {
         let options = Options {
             folder: folder.path().to_owned(),
             replica: "gateway-0".to_owned(),
-            disk_budget: 1024 * 1024,
+            disk_budget: setup.disk_budget,
             segment_bytes: 64 * 1024,
         };
-        let (wal, _) = Wal::open(options, Arc::new(SystemClock), metrics.clone()).unwrap();
+        let (wal, _) = Wal::open(options, setup.clock, metrics.clone()).unwrap();
         let (publish, snapshot) = watch::channel(Arc::<Snapshot>::default());
         let live = Arc::new(Live::new(Duration::from_secs(3600)));
-        let leases = Arc::new(Leases::default());
+        if setup.live {
+            live.heard(Instant::now());
+        }
+        let leases = setup.leases;
         let gateway = Arc::new(Gateway {
             collective: "presidents".to_owned(),
             snapshot,
@@ -156,18 +179,15 @@ impl World {
             upstream: Upstream::new(Duration::from_secs(10)),
             metrics,
             clock: Arc::new(SystemClock),
-            bounds: Bounds {
-                body_bytes: 64 * 1024,
-                body_time: Duration::from_secs(5),
-                stall: Duration::from_secs(5),
-            },
+            bounds: setup.bounds,
             tracker: TaskTracker::new(),
             cut: CancellationToken::new(),
         });
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
-        tokio::spawn(server::serve(listener, gateway.clone(), 100, stop.clone(), Duration::from_secs(5)));
+        let grace = Duration::from_secs(5);
+        tokio::spawn(server::serve(listener, gateway.clone(), setup.connections, stop.clone(), grace));
         let client = Client::builder(TokioExecutor::new()).build_http();
         let world =
             Self { gateway, server, leases, publish, address, upstream, stop, client, _folder: folder };
@@ -198,6 +218,7 @@ impl World {
         body: Bytes,
     ) -> Response<Incoming> {
         let mut request = Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        request = request.header("content-type", "application/json");
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -262,6 +283,17 @@ impl World {
         }
         assert_eq!(self.rows().len(), count);
         self.rows()
+    }
+
+    /// What `reader` has spent, once it is so much.
+    pub async fn spent_when(&self, amount: Amount) -> Amount {
+        for _ in 0..500 {
+            if self.spent("reader") == amount {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        self.spent("reader")
     }
 
     pub fn spent(&self, name: &str) -> Amount {

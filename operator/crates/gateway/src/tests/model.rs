@@ -8,6 +8,7 @@ use axum::extract::{Request as AxumRequest, State};
 use axum::response::{IntoResponse, Response as AxumResponse};
 use bytes::Bytes;
 use cooperator_contract::usage::ADAPTER_HEADER;
+use futures::StreamExt as _;
 use http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -27,6 +28,21 @@ pub struct Script {
     pub breaks_after: Option<usize>,
     /// The adapter it says it answers with; empty: it says nothing.
     pub adapter: String,
+    /// Answers just this, byte for byte, instead of what is above.
+    pub raw: Option<Raw>,
+}
+
+/// An answer, byte for byte.
+#[derive(Clone, Debug)]
+pub struct Raw {
+    /// Status.
+    pub status: u16,
+    /// Its Content-Type.
+    pub kind: &'static str,
+    /// The body, in pieces.
+    pub pieces: Vec<Bytes>,
+    /// Whether the connection breaks after them.
+    pub breaks: bool,
 }
 
 impl Default for Script {
@@ -38,6 +54,7 @@ impl Default for Script {
             pace: Duration::ZERO,
             breaks_after: None,
             adapter: String::new(),
+            raw: None,
         }
     }
 }
@@ -79,6 +96,9 @@ pub async fn serve_model(State(server): State<Server>, request: AxumRequest) -> 
         seen.headers.push(parts.headers);
         seen.bodies.push(body.clone());
     }
+    if let Some(raw) = script.raw {
+        return byte_for_byte(raw);
+    }
     let status = StatusCode::from_u16(script.status).unwrap();
     if !status.is_success() {
         let error = json!({"error": {"message": "the prompt has 2000 tokens, the most is 1024"}});
@@ -101,6 +121,18 @@ pub async fn serve_model(State(server): State<Server>, request: AxumRequest) -> 
     let answer =
         json!({"id": "1", "choices": [{"message": {"role": "assistant", "content": text}}], "usage": usage});
     ([("content-type", "application/json")], adapter, answer.to_string()).into_response()
+}
+
+fn byte_for_byte(raw: Raw) -> AxumResponse {
+    let pieces = futures::stream::iter(raw.pieces.into_iter().map(Ok));
+    // Later than what is before it, so that it is sent.
+    let end = futures::stream::iter(raw.breaks.then_some(())).then(|()| async {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Err(std::io::Error::other("broken on purpose"))
+    });
+    let status = StatusCode::from_u16(raw.status).unwrap();
+    let body = AxumBody::from_stream(pieces.chain(end));
+    (status, [("content-type", raw.kind)], body).into_response()
 }
 
 fn events(

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::Path;
 
 use cooperator_core::money::Amount;
+use cooperator_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::WalError;
@@ -21,6 +22,9 @@ pub struct Checkpoint {
     pub gateway: String,
     /// Last sequence that is summed up; 0: none.
     pub through_sequence: u64,
+    /// Time of that row: the log goes on from there, also when the clock was set back meanwhile.
+    #[serde(default)]
+    pub through_time: Timestamp,
     /// What each key has spent by them.
     pub spent: BTreeMap<String, Amount>,
 }

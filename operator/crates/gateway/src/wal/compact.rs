@@ -16,6 +16,7 @@ const HOUR: SignedDuration = SignedDuration::from_hours(1);
 
 /// Compacts every hour that is over.
 pub async fn closed_hours(uploader: &mut Uploader) -> Result<(), UploadError> {
+    delete(uploader).await?;
     while let Some(hour) = uploader.open.front().map(|chunk| chunk.hour) {
         if uploader.clock.now() < later(later(hour, HOUR), MARGIN) {
             break;
@@ -31,9 +32,13 @@ async fn one_hour(uploader: &mut Uploader, hour: Timestamp) -> Result<(), Upload
     let Some(first) = chunks.first().map(|chunk| &chunk.header) else { return Ok(()) };
     let before = Chain::resume(uploader.gateway(), first.first_sequence.saturating_sub(1), first.previous);
     let mut writer = HourWriter::new(Vec::new(), &before)?;
+    let mut through = before.through();
     for chunk in &chunks {
         let (_, rows) = chunk::decode(&uploader.store.get(&chunk.key).await?)?;
-        for row in rows {
+        // Two chunks may hold the same rows: one that was under way when its writer was killed may arrive late.
+        let known = through;
+        for row in rows.into_iter().filter(|row| row.sequence > known) {
+            through = row.sequence;
             writer.push(row)?;
         }
         tokio::task::yield_now().await;
@@ -41,10 +46,17 @@ async fn one_hour(uploader: &mut Uploader, hour: Timestamp) -> Result<(), Upload
     let (_, _, bytes) = writer.finish()?;
     let name = layout::usage_hour(uploader.gateway(), &key::hour(hour), &Digest::of(&bytes));
     uploader.store.put(&name, Bytes::from(bytes)).await?;
-    for chunk in chunks {
-        // From here on the hour holds these rows; a chunk that stays behind is found and deleted at the next start.
-        uploader.open.pop_front();
-        uploader.store.delete(&chunk.key).await?;
+    // From here on the hour holds these rows: were some of them compacted again, they would be there twice.
+    let done = uploader.open.drain(..chunks.len()).map(|chunk| chunk.key);
+    uploader.compacted.extend(done);
+    delete(uploader).await
+}
+
+/// Deletes the chunks that hours hold. One that stays behind is tried again, or found at the next start.
+async fn delete(uploader: &mut Uploader) -> Result<(), UploadError> {
+    while let Some(key) = uploader.compacted.front() {
+        uploader.store.delete(key).await?;
+        uploader.compacted.pop_front();
     }
     Ok(())
 }

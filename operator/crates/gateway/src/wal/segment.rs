@@ -1,8 +1,9 @@
 //! Files of the log: find, recover, sum up, delete.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use cooperator_contract::usage::UsageRow;
 use cooperator_core::money::Amount;
@@ -47,10 +48,27 @@ pub fn path(folder: &Path, first_sequence: u64) -> PathBuf {
     folder.join(format!("{first_sequence:020}.wal"))
 }
 
+/// Makes the folder and takes it for this process: two that write there would give the same event ids out.
+pub fn lock(folder: &Path, patience: Duration) -> Result<File, WalError> {
+    fs::create_dir_all(folder).map_err(|error| file_error(folder, error))?;
+    let path = folder.join("lock");
+    let file = File::create(&path).map_err(|error| file_error(&path, error))?;
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::Error(error)) => return Err(file_error(&path, error)),
+            Err(TryLockError::WouldBlock) if began.elapsed() >= patience => {
+                return Err(WalError::Locked { path: folder.display().to_string() });
+            }
+            Err(TryLockError::WouldBlock) => std::thread::sleep(Duration::from_millis(1)),
+        }
+    }
+}
+
 /// Opens a folder: a new one gets its id, of an old one all rows are read and the torn tail is cut off.
 pub fn recover(options: &Options) -> Result<Recovered, WalError> {
     let folder = &options.folder;
-    fs::create_dir_all(folder).map_err(|error| file_error(folder, error))?;
     let checkpoint = match Checkpoint::read(folder)? {
         Some(checkpoint) => checkpoint,
         None => {
@@ -64,7 +82,7 @@ pub fn recover(options: &Options) -> Result<Recovered, WalError> {
         rows: VecDeque::new(),
         closed: VecDeque::new(),
         last_sequence: checkpoint.through_sequence,
-        last_time: Timestamp::UNIX_EPOCH,
+        last_time: checkpoint.through_time,
         spent: Vec::new(),
     };
     let mut spent = checkpoint.spent;
@@ -144,14 +162,23 @@ pub fn forget(shared: &Shared, through: u64) -> Result<(), WalError> {
         shared.closed().iter().take_while(|closed| closed.last_sequence <= through).cloned().collect();
     let Some(last) = done.last() else { return Ok(()) };
     let mut checkpoint = Checkpoint::read(folder)?.unwrap_or_default();
-    for closed in &done {
-        add_up(&mut checkpoint.spent, &read(&closed.path, false)?.0);
+    // What an earlier try has summed up and could not delete is not summed up again.
+    let summed = checkpoint.through_sequence;
+    for closed in done.iter().filter(|closed| closed.last_sequence > summed) {
+        let (rows, _) = read(&closed.path, false)?;
+        add_up(&mut checkpoint.spent, &rows);
+        checkpoint.through_time = rows.last().map_or(checkpoint.through_time, |row| row.time);
     }
     checkpoint.gateway.clone_from(&shared.gateway);
     checkpoint.through_sequence = last.last_sequence;
     checkpoint.write(folder)?;
     for closed in &done {
-        fs::remove_file(&closed.path).map_err(|error| file_error(&closed.path, error))?;
+        match fs::remove_file(&closed.path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(file_error(&closed.path, error));
+            }
+            _ => {}
+        }
         shared.bytes.fetch_sub(closed.bytes, std::sync::atomic::Ordering::Relaxed);
         shared.closed().pop_front();
     }

@@ -13,10 +13,24 @@ use cooperator_usage::hour::HourReader;
 use super::upload::Uploader;
 use super::*;
 
+mod late;
+mod sweep;
+
 impl Wal {
     /// Rows that are on disk and not in object storage.
     pub(crate) fn rows(&self) -> Vec<UsageRow> {
         self.shared.pending().iter().cloned().collect()
+    }
+
+    /// Waits until so many segments are closed, which comes after the last row was answered for.
+    async fn closed_when(&self, count: usize) {
+        for _ in 0..500 {
+            if self.shared.closed().len() == count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("{} segments are closed", self.shared.closed().len());
     }
 }
 
@@ -267,7 +281,8 @@ async fn segments_go_only_when_object_storage_has_them_and_their_sum_stays() {
     let (folder, server) = (tempfile::tempdir().unwrap(), Server::start().await);
     let (wal, _) = open(folder.path(), &clock(), 1);
     append(&wal, &[1, 2, 3]).await;
-    assert_eq!(segments(folder.path()).len(), 3);
+    wal.closed_when(3).await;
+    assert_eq!(segments(folder.path()).len(), 4, "three, and the one that is written to");
     uploader(&wal, &server, &clock()).flush().await.unwrap();
     assert_eq!(segments(folder.path()).len(), 1);
     drop(wal);

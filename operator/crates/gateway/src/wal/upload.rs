@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -33,6 +34,16 @@ pub enum UploadError {
     /// Segments on disk.
     #[error(transparent)]
     Wal(#[from] WalError),
+    /// An object with another row than the disk has at its sequence.
+    #[error(
+        "usage log: {key}: row {sequence} is not the one on disk; somebody else has written there: move the object away, or the bill is wrong"
+    )]
+    Altered {
+        /// The object.
+        key: String,
+        /// Of the row.
+        sequence: u64,
+    },
     /// The blocking pool.
     #[error("usage log: a segment could not be deleted ({0})")]
     Task(#[from] tokio::task::JoinError),
@@ -46,6 +57,8 @@ pub struct Uploader {
     pub(super) store: Store,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) open: VecDeque<OpenChunk>,
+    /// Chunks whose rows an hour holds, still to be deleted.
+    pub(super) compacted: VecDeque<String>,
     wal: Wal,
     chain: Option<Chain>,
     sending: Option<Sending>,
@@ -70,7 +83,8 @@ struct Sending {
 impl Uploader {
     /// For a log and the bucket of its Collective.
     pub fn new(wal: Wal, store: Store, clock: Arc<dyn Clock>) -> Self {
-        Self { store, clock, open: VecDeque::new(), wal, chain: None, sending: None }
+        let (open, compacted) = (VecDeque::new(), VecDeque::new());
+        Self { store, clock, open, compacted, wal, chain: None, sending: None }
     }
 
     pub(super) fn gateway(&self) -> &str {
@@ -129,7 +143,11 @@ impl Uploader {
             self.open.push_back(chunk);
             self.forget(through).await?;
         }
-        Ok(())
+        // Also when there was nothing to upload: a segment may have been closed after its last row was.
+        match self.chain.as_ref().map(Chain::through) {
+            Some(through) => self.forget(through).await,
+            None => Ok(()),
+        }
     }
 
     /// The chunk under way, or the next one: rows of one hour.
@@ -165,9 +183,7 @@ impl Uploader {
     /// Where the log in object storage ends. Chunks that an hour holds already are deleted.
     async fn discover(&mut self) -> Result<Chain, UploadError> {
         let gateway = self.wal.gateway().to_owned();
-        let mut chain = Chain::genesis(&gateway);
-        let mut hours = Vec::new();
-        let mut chunks = Vec::new();
+        let (mut hours, mut chunks) = (Vec::new(), Vec::new());
         for object in self.store.list(&format!("{}{gateway}/", layout::USAGE)).await? {
             match parse(&object.key).map(|segment| segment.kind) {
                 Some(SegmentKind::Hour { start }) => hours.push((start, object.key)),
@@ -175,14 +191,13 @@ impl Uploader {
                 None => {}
             }
         }
-        if let Some((_, key)) = hours.into_iter().max() {
-            let header = HourReader::open(self.store.get(&key).await?)?.header().clone();
-            chain = Chain::resume(&gateway, header.last_sequence, header.head);
-        }
+        let mut chain = self.last_hour(&hours).await?;
         chunks.sort();
         self.open.clear();
         for (_, key) in chunks {
             let (header, rows) = chunk::decode(&self.store.get(&key).await?)?;
+            self.wal.shared.agree(&key, header.last_sequence, &rows)?;
+            // Also one that arrived late, when a longer one had been sent in its place.
             if header.last_sequence <= chain.through() {
                 self.store.delete(&key).await?;
                 continue;
@@ -194,9 +209,42 @@ impl Uploader {
         self.forget(chain.through()).await?;
         Ok(chain)
     }
+
+    /// The chain after all hours. Of one hour there are two objects where the clock was set back after the first.
+    async fn last_hour(&self, hours: &[(Timestamp, String)]) -> Result<Chain, UploadError> {
+        let mut chain = Chain::genesis(self.wal.gateway());
+        let last = hours.iter().map(|(start, _)| *start).max();
+        for (_, key) in hours.iter().filter(|(start, _)| Some(*start) == last) {
+            let header = HourReader::open(self.store.get(key).await?)?.header().clone();
+            self.wal.shared.agree(key, header.last_sequence, &[])?;
+            if header.last_sequence > chain.through() {
+                chain = Chain::resume(self.wal.gateway(), header.last_sequence, header.head);
+            }
+        }
+        Ok(chain)
+    }
 }
 
 impl super::Shared {
+    /// Whether an object says of our rows what the disk says: of those still there, and of how many there are. A disk
+    /// that was set back to an older state would give a number out twice.
+    fn agree(&self, key: &str, last_sequence: u64, rows: &[UsageRow]) -> Result<(), UploadError> {
+        let altered = |sequence| Err(UploadError::Altered { key: key.to_owned(), sequence });
+        let known = self.last.load(Ordering::Relaxed);
+        if last_sequence > known {
+            return altered(known + 1);
+        }
+        let pending = self.pending();
+        let Some(first) = pending.front().map(|row| row.sequence) else { return Ok(()) };
+        for row in rows.iter().filter(|row| row.sequence >= first) {
+            let at = usize::try_from(row.sequence - first).unwrap_or(usize::MAX);
+            if pending.get(at) != Some(row) {
+                return altered(row.sequence);
+            }
+        }
+        Ok(())
+    }
+
     /// The rows after a sequence that go into one chunk.
     fn next_rows(&self, through: u64) -> Vec<UsageRow> {
         let pending = self.pending();

@@ -19,6 +19,8 @@ const BATCH: usize = 1024;
 
 pub struct Writer {
     shared: Arc<Shared>,
+    /// Held as long as this may write.
+    _lock: File,
     clock: Arc<dyn Clock>,
     sequence: u64,
     /// The log never goes back in time, whatever the clock does.
@@ -32,12 +34,13 @@ pub struct Writer {
 impl Writer {
     pub fn new(
         shared: Arc<Shared>,
+        lock: File,
         clock: Arc<dyn Clock>,
         sequence: u64,
         time: Timestamp,
     ) -> Result<Self, WalError> {
         let (path, file) = create(&shared.options.folder, sequence + 1)?;
-        Ok(Self { shared, clock, sequence, time, path, file, bytes: 0, buffer: Vec::new() })
+        Ok(Self { shared, _lock: lock, clock, sequence, time, path, file, bytes: 0, buffer: Vec::new() })
     }
 
     /// Writes until every handle is gone, or a write fails: what is on disk after a failed `fdatasync` cannot be
@@ -45,7 +48,8 @@ impl Writer {
     pub fn run(mut self, mut queue: mpsc::Receiver<Append>) {
         let mut batch = Vec::with_capacity(BATCH);
         while queue.blocking_recv_many(&mut batch, BATCH) > 0 {
-            if let Err(error) = self.write(&mut batch) {
+            let written = self.write(&mut batch).and_then(|()| self.close_full_segment());
+            if let Err(error) = written {
                 tracing::error!(%error, "usage log cannot be written: no more billable work is taken");
                 self.shared.stopped.store(true, Ordering::Relaxed);
                 return;
@@ -54,9 +58,6 @@ impl Writer {
     }
 
     fn write(&mut self, batch: &mut Vec<Append>) -> Result<(), WalError> {
-        if self.bytes >= self.shared.options.segment_bytes {
-            self.next_segment()?;
-        }
         self.time = self.time.max(whole_microsecond(self.clock.now()));
         self.buffer.clear();
         for Append { row, .. } in batch.iter_mut() {
@@ -73,6 +74,7 @@ impl Writer {
         let bytes = self.buffer.len() as u64;
         self.bytes += bytes;
         self.shared.bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.shared.last.store(self.sequence, Ordering::Relaxed);
         let mut pending = self.shared.pending();
         for Append { row, done } in batch.drain(..) {
             pending.push_back(row);
@@ -83,7 +85,11 @@ impl Writer {
         Ok(())
     }
 
-    fn next_segment(&mut self) -> Result<(), WalError> {
+    /// At once, not with the next row: a full log admits none, and only closed segments are ever deleted.
+    fn close_full_segment(&mut self) -> Result<(), WalError> {
+        if self.bytes < self.shared.options.segment_bytes {
+            return Ok(());
+        }
         let (path, file) = create(&self.shared.options.folder, self.sequence + 1)?;
         let path = std::mem::replace(&mut self.path, path);
         self.file = file;

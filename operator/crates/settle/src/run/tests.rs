@@ -169,6 +169,76 @@ async fn a_log_with_a_gap_a_break_or_a_changed_object_is_not_settled() {
     assert_eq!(refused(&changed, &november(None)).await.0, FailureReason::DigestMismatch);
 }
 
+/// The first so many rows as a chunk; with `altered`, the second costs another sum.
+fn first_chunk(rows: &[UsageRow], count: usize, altered: bool) -> (String, bytes::Bytes) {
+    let mut rows = rows[..count].to_vec();
+    if altered {
+        rows[1].output_tokens += 1;
+    }
+    Gateway::new("presidents-0").chunk(&rows)
+}
+
+#[tokio::test]
+async fn chunks_that_come_twice_late_or_in_any_order_count_once() {
+    let bucket = Bucket::default();
+    let mut gateway = Gateway::new("presidents-0");
+    let rows = rows(&mut gateway, adapter(&bucket));
+    let parts: Vec<_> = rows.iter().map(|row| gateway.chunk(std::slice::from_ref(row))).collect();
+    let (key, bytes) = first_chunk(&rows, rows.len(), false);
+    bucket.insert(key.clone(), bytes);
+    let (whole, _) = settled(&bucket, &november(None)).await;
+    // A shorter chunk of the same rows that was under way, each of the rows alone, last first, and both hours.
+    let mut hours = Gateway::new("presidents-0");
+    let hours = [&rows[..2], &rows[2..3]].map(|rows| hours.hour(rows));
+    let late = (1..rows.len()).map(|count| first_chunk(&rows, count, false));
+    for (key, bytes) in late.chain(parts.into_iter().rev()).chain(hours) {
+        bucket.insert(key, bytes);
+        assert_eq!(settled(&bucket, &november(None)).await.0, whole);
+    }
+    bucket.remove(&key);
+    assert_eq!(settled(&bucket, &november(None)).await.0, whole);
+}
+
+#[tokio::test]
+async fn the_same_event_with_other_fields_is_an_error_however_it_is_packed() {
+    let mut cases = 0;
+    for (first, second) in [(2, 2), (2, 3), (3, 2), (4, 3), (2, 5), (5, 2), (5, 5)] {
+        for packed in [false, true] {
+            let bucket = Bucket::default();
+            let mut gateway = Gateway::new("presidents-0");
+            let rows = rows(&mut gateway, adapter(&bucket));
+            let (key, bytes) = match packed {
+                false => first_chunk(&rows, first, false),
+                true => Gateway::new("presidents-0").hour(&rows[..first.min(3)]),
+            };
+            bucket.insert(key, bytes);
+            let (key, bytes) = first_chunk(&rows, second, true);
+            bucket.insert(key, bytes);
+            let (reason, message) = refused(&bucket, &november(None)).await;
+            assert_eq!(reason, FailureReason::UsageLogBroken, "{first} {second} {packed}: {message}");
+            cases += 1;
+        }
+    }
+    eprintln!("{cases} altered events");
+}
+
+#[tokio::test]
+async fn two_objects_of_one_hour_are_read_in_the_order_of_their_rows() {
+    // A clock that is set back after an hour was packed makes a second; which name is first is chance.
+    for tokens in 0..8 {
+        let bucket = Bucket::default();
+        let adapter = adapter(&bucket);
+        let mut gateway = Gateway::new("presidents-0");
+        for _ in 0..3 {
+            let row = gateway.row("2026-11-05T10:59:59Z", tokens, 1, Some(adapter));
+            let (key, bytes) = gateway.hour(&[row]);
+            bucket.insert(key, bytes);
+        }
+        let statement = settled(&bucket, &november(None)).await.1;
+        assert_eq!((statement.usage.rows, statement.revenue[0].input_tokens), (3, 3 * tokens));
+    }
+}
+
 #[tokio::test]
 async fn what_is_missing_or_does_not_fit_is_named() {
     let bucket = Bucket::default();

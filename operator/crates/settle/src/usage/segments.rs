@@ -1,5 +1,6 @@
 //! Which of a gateway's objects are read, and in which order.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::Path;
 
@@ -27,7 +28,11 @@ pub(super) struct Segments {
 
 impl Segments {
     /// Lists what there is now.
-    pub(super) async fn list<O: Objects>(objects: &O, gateway: &str) -> Result<Self, UsageError> {
+    pub(super) async fn list<O: Objects>(
+        objects: &O,
+        gateway: &str,
+        scratch: &Path,
+    ) -> Result<Self, UsageError> {
         let keys = objects.list(&format!("{}{gateway}/", layout::USAGE)).await?;
         let (mut hours, mut chunks) = (Vec::new(), Vec::new());
         for key in keys {
@@ -43,14 +48,21 @@ impl Segments {
             }
         }
         hours.sort_by_key(|(start, _)| *start);
+        order_equal(objects, &mut hours, scratch).await?;
         chunks.sort_by_key(|(first, _)| *first);
         let (firsts, chunks) = chunks.into_iter().unzip();
         Ok(Self { hours, chunks, firsts })
     }
 
-    /// The last sequence of a chunk, as far as the next one tells it.
+    /// The first sequence of a chunk.
+    pub(super) fn first_of_chunk(&self, index: usize) -> Option<u64> {
+        self.firsts.get(index).copied()
+    }
+
+    /// The last sequence of a chunk, as far as the next one tells it. One that begins where this does is no next one.
     pub(super) fn last_of_chunk(&self, index: usize) -> Option<u64> {
-        self.firsts.get(index + 1).map(|next| next.saturating_sub(1))
+        let first = self.firsts.get(index)?;
+        self.firsts.iter().skip(index).find(|next| *next > first).map(|next| next.saturating_sub(1))
     }
 
     /// The hours that can hold rows above `through` and before the period's end. A log goes forward in time, so
@@ -67,19 +79,38 @@ impl Segments {
         let mut from = self.hours.partition_point(|(start, _)| *start < begin);
         let to = self.hours.partition_point(|(start, _)| *start < period.end);
         while from > 0 && through > 0 {
-            if let Some((_, hour)) = self.hours.get(from) {
-                let file = fetch(objects, hour, scratch).await?;
-                let reader =
-                    HourReader::open(file).map_err(|error| SegmentError::from(error).at(&hour.key))?;
-                if reader.header().first_sequence <= through.saturating_add(1) {
-                    break;
-                }
+            if let Some((_, hour)) = self.hours.get(from)
+                && first_sequence(objects, hour, scratch).await? <= through.saturating_add(1)
+            {
+                break;
             }
             from -= 1;
         }
         let from = if through == 0 { 0 } else { from };
         Ok(self.hours.iter().take(to).skip(from).map(|(_, hour)| hour).collect())
     }
+}
+
+/// Orders objects of the same hour by their rows: a clock that was set back after an hour was packed makes a second.
+async fn order_equal<O: Objects>(
+    objects: &O,
+    hours: &mut [(Timestamp, Stored)],
+    scratch: &Path,
+) -> Result<(), UsageError> {
+    for same in hours.chunk_by_mut(|(a, _), (b, _)| a == b).filter(|same| same.len() > 1) {
+        let mut firsts = BTreeMap::new();
+        for (_, hour) in same.iter() {
+            firsts.insert(hour.key.clone(), first_sequence(objects, hour, scratch).await?);
+        }
+        same.sort_by_key(|(_, hour)| firsts.get(&hour.key).copied());
+    }
+    Ok(())
+}
+
+async fn first_sequence<O: Objects>(objects: &O, hour: &Stored, scratch: &Path) -> Result<u64, UsageError> {
+    let file = fetch(objects, hour, scratch).await?;
+    let reader = HourReader::open(file).map_err(|error| SegmentError::from(error).at(&hour.key))?;
+    Ok(reader.header().first_sequence)
 }
 
 /// Brings an hour into the scratch folder and opens it; the file is gone when it is closed.
