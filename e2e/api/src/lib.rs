@@ -8,11 +8,12 @@ use anyhow::{Context, Result};
 use cooperator_cluster::ApiServer;
 use k8s_openapi::api::core::v1::Namespace;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams};
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams, PostParams, ValidationDirective};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::core::GroupVersionKind;
+use kube::core::{GroupVersionKind, Request};
 use kube::runtime::{conditions, wait::await_condition};
-use kube::{Api, Client, Config};
+use kube::{Api, Client, Config, Resource as _};
+use serde::Serialize;
 use serde_json::Value;
 
 /// Longest wait for the server to serve a definition.
@@ -64,8 +65,7 @@ impl Server {
 
     /// The API of a kind of ours in [`NAMESPACE`].
     pub fn api(&self, kind: &str) -> Api<DynamicObject> {
-        let gvk = GroupVersionKind::gvk(cooperator_api::GROUP, "v1alpha1", kind);
-        Api::namespaced_with(self.client.clone(), NAMESPACE, &ApiResource::from_gvk(&gvk))
+        Api::namespaced_with(self.client.clone(), NAMESPACE, &resource(kind))
     }
 
     /// What the server says to this object: the stored form (nothing is stored), or the refusal.
@@ -74,9 +74,20 @@ impl Server {
     /// Only when the server cannot be asked.
     pub async fn try_create(&self, object: &Value) -> Result<Result<Value, String>> {
         let kind = object["kind"].as_str().context("an object has a kind")?;
-        let dynamic: DynamicObject = serde_json::from_value(object.clone())?;
+        self.try_create_text(kind, object.to_string()).await
+    }
+
+    /// The same of JSON that no [`Value`] can be: with a field twice, or a number out of range. As strict as kubectl:
+    /// an unknown field is refused.
+    ///
+    /// # Errors
+    /// Only when the server cannot be asked.
+    pub async fn try_create_text(&self, kind: &str, json: String) -> Result<Result<Value, String>> {
         let dry = PostParams { dry_run: true, ..PostParams::default() };
-        answer(self.api(kind).create(&dry, &dynamic).await)
+        let path = DynamicObject::url_path(&resource(kind), Some(NAMESPACE));
+        let mut request = Request::new(path).create(&dry, json.into_bytes())?;
+        *request.uri_mut() = format!("{}&fieldValidation=Strict", request.uri()).parse()?;
+        answer(self.client.request::<Value>(request).await)
     }
 
     /// What the server says to this change of a stored object.
@@ -84,9 +95,25 @@ impl Server {
     /// # Errors
     /// Only when the server cannot be asked.
     pub async fn try_update(&self, kind: &str, name: &str, merge: &Value) -> Result<Result<Value, String>> {
-        let dry = PatchParams { dry_run: true, ..PatchParams::default() };
-        answer(self.api(kind).patch(name, &dry, &Patch::Merge(merge)).await)
+        answer(self.api(kind).patch(name, &strict(), &Patch::Merge(merge)).await)
     }
+
+    /// What the server says to this change of a stored object's status.
+    ///
+    /// # Errors
+    /// Only when the server cannot be asked.
+    pub async fn try_status(&self, kind: &str, name: &str, merge: &Value) -> Result<Result<Value, String>> {
+        answer(self.api(kind).patch_status(name, &strict(), &Patch::Merge(merge)).await)
+    }
+}
+
+fn resource(kind: &str) -> ApiResource {
+    ApiResource::from_gvk(&GroupVersionKind::gvk(cooperator_api::GROUP, "v1alpha1", kind))
+}
+
+fn strict() -> PatchParams {
+    let field_validation = Some(ValidationDirective::Strict);
+    PatchParams { dry_run: true, field_validation, ..PatchParams::default() }
 }
 
 async fn config(server: &ApiServer) -> Result<Config> {
@@ -94,7 +121,7 @@ async fn config(server: &ApiServer) -> Result<Config> {
     Ok(Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?)
 }
 
-fn answer(result: kube::Result<DynamicObject>) -> Result<Result<Value, String>> {
+fn answer<T: Serialize>(result: kube::Result<T>) -> Result<Result<Value, String>> {
     match result {
         Ok(object) => Ok(Ok(serde_json::to_value(object)?)),
         Err(kube::Error::Api(status)) => Ok(Err(status.message.clone())),

@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::{Conditions, LocalRef, Money};
+use crate::rule;
 
 /// Field of the Secret that holds the key.
 pub const SECRET_FIELD: &str = "apiKey";
@@ -24,6 +25,7 @@ pub const SECRET_FIELD: &str = "apiKey";
     derive = "PartialEq",
     cel,
     doc = "A consumer's key for a Collective's Deployments.",
+    validation = Rule::new("size(self.metadata.name) <= 63").message("metadata.name must be at most 63 characters: its Secret is labelled with it"),
     printcolumn(name = "Consumer", type_ = "string", json_path = ".spec.consumer"),
     printcolumn(name = "Prefix", type_ = "string", json_path = ".status.prefix"),
     printcolumn(name = "Spent", type_ = "string", json_path = ".status.spent.amount"),
@@ -45,14 +47,17 @@ pub const SECRET_FIELD: &str = "apiKey";
 #[x_kube(validation = Rule::new("!has(oldSelf.revoked) || !oldSelf.revoked || (has(self.revoked) && self.revoked)").message("revoked cannot be taken back: make another ApiKey").reason(Reason::FieldValueForbidden))]
 pub struct ApiKeySpec {
     /// The Collective whose Deployments it opens. Immutable.
+    #[x_kube(validation = rule::to_collective())]
     pub collective_ref: LocalRef,
     /// Who uses and pays, as it stands in the usage log. 1 to 128 characters. Immutable.
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._@/-]*$"))]
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9][A-Za-z0-9._@/-]*$')").message("must be letters, digits, `.`, `_`, `@`, `/` or `-`, beginning with a letter or digit"))]
     pub consumer: String,
     /// Names of the Deployments it opens, at most 64. Default: all of the Collective's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 253)))]
+    #[schemars(length(max = 64), inner(length(min = 1, max = 40)))]
     #[x_kube(merge_strategy = ListMerge::Set)]
+    #[x_kube(validation = Rule::new("self.all(one, one.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$'))").message("must be names of Deployments of this namespace: lowercase letters, digits or `-`, starting with a letter"))]
     pub deployments: Vec<String>,
     /// Bounds of this key, besides those of a Deployment.
     #[serde(default)]
@@ -60,14 +65,10 @@ pub struct ApiKeySpec {
     /// Prepaid money that it may spend in all. Default: no bound.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budget: Option<KeyBudget>,
-    /// When it stops working, RFC 3339. Default: never.
+    /// When it stops working, RFC 3339, from 2020 to 2199. Default: never.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(
-        length(max = 40),
-        regex(
-            pattern = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(\.[0-9]+)?(Z|[+-][0-9]{2}:[0-9]{2})$"
-        )
-    )]
+    #[schemars(length(max = 40))]
+    #[x_kube(validation = rule::instant())]
     pub expires_at: Option<String>,
     /// True ends it within 5 seconds. It cannot be taken back. Default: false.
     #[serde(default)]
@@ -91,10 +92,11 @@ pub struct KeyLimits {
 }
 
 /// Prepaid money.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
 pub struct KeyBudget {
-    /// Decimal string in the treasury's currency, at most 6 decimals.
-    #[schemars(length(max = 20), regex(pattern = r"^[0-9]+(\.[0-9]{1,6})?$"))]
+    /// Decimal string in the treasury's currency, below 10^15, at most 6 decimals.
+    #[schemars(length(max = 22))]
+    #[x_kube(validation = rule::budget())]
     pub amount: String,
 }
 

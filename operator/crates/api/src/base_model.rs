@@ -4,6 +4,7 @@ use kube::{CustomResource, KubeSchema};
 use serde::{Deserialize, Serialize};
 
 use crate::common::{Attempt, Conditions, LocalRef, Modality, Progress, Source};
+use crate::rule;
 
 /// An open model to start from. Its licence is checked against the Collective's policy, then it is imported once into
 /// content-addressed storage (GGUF is dequantised to safetensors).
@@ -32,6 +33,7 @@ use crate::common::{Attempt, Conditions, LocalRef, Modality, Progress, Source};
 #[x_kube(validation = Rule::new("self.collectiveRef == oldSelf.collectiveRef && self.source == oldSelf.source && self.modality == oldSelf.modality").message("collectiveRef, modality and source are immutable: make another BaseModel").reason(Reason::FieldValueForbidden))]
 pub struct BaseModelSpec {
     /// The Collective that uses it. Immutable.
+    #[x_kube(validation = rule::to_collective())]
     pub collective_ref: LocalRef,
     /// Text, Image or Audio. Default: Text. Immutable.
     #[serde(default)]
@@ -41,6 +43,7 @@ pub struct BaseModelSpec {
     pub source: Source,
     /// SPDX expression it is under. 1 to 128 characters.
     #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = rule::license())]
     pub license: String,
 }
 

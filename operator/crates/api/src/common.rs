@@ -5,6 +5,8 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::rule;
+
 /// Condition types, `Ready` first in every kind.
 pub mod condition {
     /// The object can be used.
@@ -65,10 +67,11 @@ pub mod reason {
 }
 
 /// A reference by name to an object in the same namespace.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 pub struct LocalRef {
-    /// Name of the object, in this namespace.
-    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
+    /// Name of the object, in this namespace. 1 to 253 characters.
+    #[schemars(length(min = 1, max = 253))]
+    #[x_kube(validation = rule::object_name())]
     pub name: String,
 }
 
@@ -97,19 +100,18 @@ pub enum DeletionPolicy {
 /// Where something lies.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
-#[x_kube(validation = Rule::new(
-    "self.storageUri.matches('^(s3://[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](/.*)?|https://[^@\\\\s/]+(/\\\\S*)?|hf://[A-Za-z0-9._-]+/[A-Za-z0-9._-]+(:[A-Za-z0-9._/-]+)?|pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?/.+)$')"
-).message("storageUri must be s3://bucket/key, https://host/path without user info, hf://owner/model[:revision] or pvc://claim/path"))]
-#[x_kube(validation = Rule::new("!self.storageUri.contains('..')").message("storageUri must not contain `..`: name the path itself"))]
+#[x_kube(validation = rule::uri::form(), validation = rule::uri::path())]
+#[x_kube(validation = rule::uri::characters(), validation = rule::uri::outside())]
 pub struct Source {
-    /// `s3://bucket/key` (a trailing `/` means all below it), `https://host/path`, `hf://owner/model[:revision]`, or
-    /// `pvc://claim/path`. 3 to 1024 characters.
+    /// `s3://bucket/key` (a trailing `/` means all below it), `https://host/file`, `hf://owner/model[:revision]`, or
+    /// `pvc://claim/path`. 3 to 1024 bytes.
     #[schemars(length(min = 3, max = 1024))]
     pub storage_uri: String,
     /// Expected content: `sha256:` and 64 hexadecimal digits of the one file, or for a folder of the sorted lines
     /// `<hex>  <name>`. What differs is refused. Default: whatever is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(regex(pattern = r"^sha256:[0-9a-f]{64}$"))]
+    #[schemars(length(max = 71))]
+    #[x_kube(validation = rule::digest())]
     pub digest: Option<String>,
     /// Secret with credentials for the source: `SOURCE_ACCESS_KEY_ID` and `SOURCE_SECRET_ACCESS_KEY` for `s3://`,
     /// `SOURCE_TOKEN` for `https://` and `hf://`. Default: the Collective's own key, or none.

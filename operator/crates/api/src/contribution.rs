@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::collective::Use;
 use crate::common::{Conditions, LocalRef, Modality, Source};
+use crate::rule;
 
 /// One member's work and the consent to use it, written by that member. By itself it makes nothing: Datasets select it.
 #[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
@@ -40,8 +41,10 @@ use crate::common::{Conditions, LocalRef, Modality, Source};
 #[x_kube(validation = Rule::new("!has(oldSelf.revoked) || !oldSelf.revoked || (has(self.revoked) && self.revoked)").message("revoked cannot be taken back: make another Contribution").reason(Reason::FieldValueForbidden))]
 pub struct ContributionSpec {
     /// The Collective it is given to. Immutable.
+    #[x_kube(validation = rule::to_collective())]
     pub collective_ref: LocalRef,
     /// The member who gives it. Immutable.
+    #[x_kube(validation = rule::to_member())]
     pub member_ref: LocalRef,
     /// Text, Image or Audio. Default: Text.
     #[serde(default)]
@@ -51,6 +54,7 @@ pub struct ContributionSpec {
     pub source: Source,
     /// SPDX expression it is under. 1 to 128 characters.
     #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = rule::license())]
     pub license: String,
     /// What it may be used for, each use once. A use that is not listed is not allowed. At most 4.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -79,11 +83,12 @@ pub struct Grant {
 }
 
 /// A line of a split sheet.
-#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SplitShare {
     /// Member name. At most 63 characters.
     #[schemars(length(min = 1, max = 63))]
+    #[x_kube(validation = rule::label())]
     pub member: String,
     /// 1/10000 of the work, 1 to 10000.
     #[schemars(range(min = 1, max = 10000))]

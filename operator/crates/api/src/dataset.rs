@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::{Attempt, Conditions, LocalRef, Modality, Progress};
+use crate::{pod, rule};
 
 /// A selection of Contributions and how they are prepared. Every build is an immutable version with a digest.
 #[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
@@ -32,14 +33,17 @@ use crate::common::{Attempt, Conditions, LocalRef, Modality, Progress};
 #[x_kube(validation = Rule::new("self.collectiveRef == oldSelf.collectiveRef && self.modality == oldSelf.modality").message("collectiveRef and modality are immutable: make another Dataset").reason(Reason::FieldValueForbidden))]
 pub struct DatasetSpec {
     /// The Collective it belongs to. Immutable.
+    #[x_kube(validation = rule::to_collective())]
     pub collective_ref: LocalRef,
     /// Text, Image or Audio. Default: Text. Immutable.
     #[serde(default)]
     #[x_kube(validation = Rule::new("self == 'Text'").message("modality must be Text: Image and Audio are not supported yet"))]
     pub modality: Modality,
     /// Labels of the Contributions to take. An empty selector takes all of the Collective's.
+    #[schemars(schema_with = "pod::label_selector")]
     pub selector: LabelSelector,
     /// The base model whose tokenizer counts.
+    #[x_kube(validation = rule::to_short_name())]
     pub base_model_ref: LocalRef,
     /// How text is read and cut.
     #[serde(default)]
@@ -56,7 +60,7 @@ pub struct DatasetSpec {
 }
 
 /// How text becomes records.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct TextOptions {
     /// Auto: `.jsonl` and `.ndjson` are rows, the rest plain text. Default: Auto.
@@ -65,6 +69,7 @@ pub struct TextOptions {
     /// Field of a row that holds the text. 1 to 64 characters. Default: text.
     #[serde(default = "default_text_field")]
     #[schemars(length(min = 1, max = 64))]
+    #[x_kube(validation = rule::text())]
     pub text_field: String,
     /// Most tokens in a record, 16 to 32768. Longer texts are cut at paragraphs, sentences, then words. Default: 512.
     #[serde(default = "default_record_tokens")]

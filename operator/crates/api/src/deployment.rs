@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::{Conditions, LocalRef, Money};
+use crate::{pod, rule};
 
 /// Serves the adapter of a FineTune behind the Collective's gateway, at a price a token. (`deployments.cooperator.dev`,
 /// short `codeploy`; plain `deployment` stays that of `apps/v1`.)
@@ -40,9 +41,11 @@ use crate::common::{Conditions, LocalRef, Money};
 pub struct DeploymentSpec {
     /// What callers name as `model`. 1 to 128 characters. Default: metadata.name.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[schemars(length(min = 1, max = 128), regex(pattern = r"^[A-Za-z0-9][A-Za-z0-9._/-]*$"))]
+    #[schemars(length(min = 1, max = 128))]
+    #[x_kube(validation = Rule::new("self.matches('^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*$')").message("must be letters, digits, `.`, `_` or `-`, in parts between `/` that begin with a letter or digit, such as `band/songs-v1`"))]
     pub model_name: Option<String>,
     /// The FineTune whose adapter is served.
+    #[x_kube(validation = rule::to_short_name())]
     pub fine_tune_ref: LocalRef,
     /// What serves. Default: candle, the only runtime so far.
     #[serde(default = "default_runtime")]
@@ -54,6 +57,7 @@ pub struct DeploymentSpec {
     pub replicas: i32,
     /// Resources of a server container. Default: 500m CPU and 512Mi requested, 4Gi at most.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(schema_with = "pod::resources")]
     pub resources: Option<ResourceRequirements>,
     /// Who may call it.
     #[serde(default)]
@@ -94,16 +98,18 @@ pub enum AccessMode {
 }
 
 /// What a token costs.
-#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Price {
-    /// A million prompt tokens, decimal string, at most 6 decimals. Default: 0.
+    /// A million prompt tokens, decimal string, 0 to 1000000000, at most 6 decimals. Default: 0.
     #[serde(default = "zero")]
-    #[schemars(length(max = 20), regex(pattern = r"^[0-9]+(\.[0-9]{1,6})?$"))]
+    #[schemars(length(max = 17))]
+    #[x_kube(validation = rule::price())]
     pub input_tokens_per_million: String,
-    /// A million generated tokens, decimal string, at most 6 decimals. Default: 0.
+    /// A million generated tokens, decimal string, 0 to 1000000000, at most 6 decimals. Default: 0.
     #[serde(default = "zero")]
-    #[schemars(length(max = 20), regex(pattern = r"^[0-9]+(\.[0-9]{1,6})?$"))]
+    #[schemars(length(max = 17))]
+    #[x_kube(validation = rule::price())]
     pub output_tokens_per_million: String,
 }
 

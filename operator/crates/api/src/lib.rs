@@ -18,6 +18,9 @@ pub mod fine_tune;
 pub mod names;
 pub mod settlement;
 
+mod pod;
+mod rule;
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 

@@ -1,0 +1,105 @@
+//! What the operator says of a FineTune.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::Metric;
+use crate::common::{Attempt, Conditions, Money, Progress};
+
+/// How far it is and what came of it.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FineTuneStatus {
+    /// Generation of the spec this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Ready (the adapter may be served), Complete, Failed, Suspended.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Conditions,
+    /// How far training is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress: Option<Progress>,
+    /// Attempts, the newest last, at most 21.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 21))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["number".into()]))]
+    pub attempts: Vec<Attempt>,
+    /// The Collective that pays for it and owns it, known from the first attempt on: its Dataset may go before it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub collective: Option<String>,
+    /// Digest of the base model, pinned when the first attempt is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub base_model_digest: Option<String>,
+    /// Digest of the dataset version, pinned when the first attempt is made.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dataset_digest: Option<String>,
+    /// Compute cost of all attempts.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cost: Option<Money>,
+    /// The adapter.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adapter: Option<AdapterStatus>,
+    /// What the evaluation found.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evaluation: Option<EvaluationStatus>,
+    /// Who is credited, frozen with the adapter.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["member".into()]))]
+    pub attribution: Vec<MemberShare>,
+}
+
+/// The adapter in object storage.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AdapterStatus {
+    /// Digest of its manifest.
+    pub digest: String,
+    /// Folder in PEFT layout.
+    pub storage_uri: String,
+    /// Size of `adapter_model.safetensors`.
+    pub bytes: i64,
+}
+
+/// What the evaluation found on held-out records.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+pub struct EvaluationStatus {
+    /// The base model alone.
+    pub base: Quality,
+    /// With the adapter.
+    pub adapted: Quality,
+    /// Each gate and what was measured.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<GateStatus>,
+}
+
+/// Quality on held-out records.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+pub struct Quality {
+    /// Nats a token.
+    pub loss: String,
+    /// exp(loss).
+    pub perplexity: String,
+}
+
+/// A gate and what was measured.
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize, JsonSchema)]
+pub struct GateStatus {
+    /// The metric.
+    pub metric: Metric,
+    /// What was measured.
+    pub value: String,
+    /// Whether the gate holds.
+    pub passed: bool,
+}
+
+/// A member's part.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MemberShare {
+    /// Member name.
+    pub member: String,
+    /// 1/10000 of the credit.
+    pub basis_points: i32,
+}
