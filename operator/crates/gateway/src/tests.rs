@@ -5,5 +5,6 @@ mod calls;
 mod harness;
 mod model;
 mod money;
+mod mutated;
 mod requests;
 mod streams;
