@@ -1,5 +1,6 @@
 //! What the parts say to each other, almost in order: it is refused, or read as what it says. The files in `examples`
 //! are one message of each kind; the fuzz targets in `e2e/fuzz` start from them too.
+#![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 use std::fmt::Debug;
 use std::path::Path;

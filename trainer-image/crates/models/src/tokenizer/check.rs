@@ -1,6 +1,6 @@
-//! What of a `tokenizer.json` is looked at before the tokenizers' own crate reads it. That crate panics over merges
-//! without their result, a decoder that is no object or strips more than there is, and more; some of its parts make
-//! gigabytes of a word; and it numbers added tokens as it likes.
+//! What of a `tokenizer.json` is looked at before the tokenizers' own crate reads it. That crate panics over a merge
+//! without its result, and over a decoder that strips more than there is; some of its parts make gigabytes of a word;
+//! and it numbers added tokens as it likes.
 
 use std::collections::{HashMap, HashSet};
 
