@@ -333,6 +333,8 @@ fn rest() -> Vec<Case> {
         ("/spec/activeDeadlineSeconds", json!(59), "greater than or equal to 60"),
         ("/spec/activeDeadlineSeconds", json!(2_592_001), "less than or equal to 2592000"),
         ("/spec/activeDeadlineSeconds", json!("1h"), "must be of type integer"),
+        ("/spec/progressDeadlineSeconds", json!(59), "greater than or equal to 60"),
+        ("/spec/progressDeadlineSeconds", json!(86_401), "less than or equal to 86400"),
         ("/spec/ttlSecondsAfterFinished", json!(-1), "greater than or equal to 0"),
         ("/spec/ttlSecondsAfterFinished", number("1e10"), "less than or equal to 2.592e+06"),
         ("/spec/deletionPolicy", json!("Maybe"), "Unsupported value: \"Maybe\""),

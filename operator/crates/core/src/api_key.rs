@@ -201,6 +201,17 @@ mod tests {
         }
 
         #[test]
+        fn a_key_that_was_changed_is_none_or_just_what_it_says(
+            bytes in cooperator_mutate::mutated(vec![Key::mint([7; ENTROPY_BYTES]).expose().into()]),
+        ) {
+            let text = String::from_utf8_lossy(&bytes);
+            if let Ok(key) = Key::parse(&text) {
+                prop_assert_eq!(key.expose(), &*text);
+            }
+            prop_assert!(text.parse::<KeyHash>().is_err());
+        }
+
+        #[test]
         fn other_entropy_gives_another_key(a in any::<[u8; ENTROPY_BYTES]>(), b in any::<[u8; ENTROPY_BYTES]>()) {
             prop_assume!(a != b);
             prop_assert_ne!(Key::mint(a).hash(), Key::mint(b).hash());

@@ -8,6 +8,7 @@ mod hostile;
 mod logs;
 mod model;
 mod money;
+mod mutated;
 mod outage;
 mod raw;
 mod requests;

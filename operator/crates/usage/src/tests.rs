@@ -2,6 +2,7 @@ use bytes::Bytes;
 use cooperator_contract::layout;
 use cooperator_contract::usage::{PriceTag, UsageRow, UsageStatus};
 use cooperator_core::digest::Digest;
+use cooperator_mutate::mutated;
 use jiff::Timestamp;
 use proptest::prelude::*;
 
@@ -196,6 +197,32 @@ proptest! {
         prop_assert_eq!(&hour, &header);
         prop_assert_eq!(unpack_hour(parquet).unwrap(), rows.clone());
         prop_assert_eq!(chunk::decode(&ndjson).unwrap(), (header, rows));
+    }
+
+    #[test]
+    fn a_chunk_that_was_changed_is_refused_or_has_the_same_rows(
+        bytes in mutated(vec![chunk::encode(&mut Chain::genesis(GATEWAY), &rows(1..=3)).unwrap().1]),
+    ) {
+        if let Ok((_, read)) = chunk::decode(&bytes) {
+            prop_assert_eq!(read, rows(1..=3));
+        }
+    }
+
+    #[test]
+    fn an_hour_that_was_changed_is_refused_or_has_the_same_rows(
+        bytes in mutated(vec![pack_hour(&Chain::genesis(GATEWAY), rows(1..=3)).2.to_vec()]),
+    ) {
+        if let Ok(read) = unpack_hour(bytes.into()) {
+            prop_assert_eq!(read, rows(1..=3));
+        }
+    }
+
+    #[test]
+    fn a_key_that_was_changed_is_none_or_a_segment(
+        bytes in mutated(vec![layout::usage_chunk(GATEWAY, 42, &Digest::of(b"")).into_bytes(),
+            layout::usage_hour(GATEWAY, &key::hour(at(0)), &Digest::of(b"")).into_bytes()]),
+    ) {
+        let _ = key::parse(&String::from_utf8_lossy(&bytes));
     }
 
     #[test]

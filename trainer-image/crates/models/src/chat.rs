@@ -7,10 +7,14 @@ use minijinja::{Environment, Error, ErrorKind, context};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::line::{object, one_line};
+
 /// Steps a template may take; real ones need some hundred a message.
 const FUEL: u64 = 5_000_000;
 /// Largest accepted template, bytes.
 const MAX_BYTES: usize = 1 << 20;
+/// Largest accepted `tokenizer_config.json`, bytes: some list every added token again.
+const MAX_CONFIG: usize = 16 << 20;
 /// The name of the one template in its environment.
 const NAME: &str = "chat";
 
@@ -57,8 +61,10 @@ impl ChatTemplate {
     /// # Errors
     /// [`ChatError::NoTemplate`], [`ChatError::Unreadable`], [`ChatError::Template`].
     pub fn from_tokenizer_config(bytes: &[u8], clock: Clock) -> Result<Self, ChatError> {
-        let config: Value =
-            serde_json::from_slice(bytes).map_err(|e| ChatError::Unreadable(e.to_string()))?;
+        if bytes.len() > MAX_CONFIG {
+            return Err(ChatError::Unreadable(format!("{} bytes, at most {MAX_CONFIG}", bytes.len())));
+        }
+        let config: Value = object(bytes).map_err(ChatError::Unreadable)?;
         let template = match &config["chat_template"] {
             Value::String(text) => text.as_str(),
             // Several, by name: the one for plain chats.
@@ -125,10 +131,9 @@ impl ChatTemplate {
     }
 }
 
-/// The reason in one line of at most 300 characters.
+/// The reason.
 fn describe(error: &Error) -> String {
-    let text = error.detail().map_or_else(|| error.kind().to_string(), str::to_owned);
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
+    one_line(&error.detail().map_or_else(|| error.kind().to_string(), str::to_owned))
 }
 
 #[cfg(test)]

@@ -13,12 +13,13 @@ const MAX_LAYERS: usize = 1024;
 const MAX_WIDTH: usize = 1 << 18;
 const MAX_VOCAB: usize = 1 << 22;
 const MAX_CONTEXT: usize = 1 << 24;
+const MAX_THETA: f64 = 1e12;
 
 /// Why a model cannot be used.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum ConfigError {
     /// Not JSON, too large, or a field is missing or of another type.
-    #[error("config.json cannot be read: {0}")]
+    #[error("config.json cannot be read: {0}; give that of the model as its authors published it")]
     Unreadable(String),
     /// Well-formed, but of an architecture or variant that no code here computes.
     #[error(
@@ -254,11 +255,20 @@ impl LlamaConfig {
             let bound = format!("at most {MAX_WIDTH} together with head_dim");
             return invalid("num_attention_heads", self.num_attention_heads.to_string(), bound);
         }
-        if !(self.rms_norm_eps > 0.0 && self.rms_norm_eps < 1.0) {
-            return invalid("rms_norm_eps", self.rms_norm_eps.to_string(), "between 0 and 1".to_owned());
+        // Below, the sum under the root of a row of zeros would be zero in 32 bits.
+        if !(1e-30..1.0).contains(&self.rms_norm_eps) {
+            return invalid(
+                "rms_norm_eps",
+                format!("{:?}", self.rms_norm_eps),
+                "1e-30 to below 1".to_owned(),
+            );
         }
-        if !(self.rope_theta > 1.0 && self.rope_theta.is_finite()) {
-            return invalid("rope_theta", self.rope_theta.to_string(), "above 1 and finite".to_owned());
+        if !(self.rope_theta > 1.0 && self.rope_theta <= MAX_THETA) {
+            return invalid(
+                "rope_theta",
+                format!("{:?}", self.rope_theta),
+                "above 1, at most 1e12".to_owned(),
+            );
         }
         for &id in self.eos_token_ids.iter().chain(&self.bos_token_id) {
             if id as usize >= self.vocab_size {

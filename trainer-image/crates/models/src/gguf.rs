@@ -6,19 +6,23 @@
 //!
 //! llama.cpp stores the rows of q and k interleaved, for its own rotary kernel; that permutation is undone here.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
-use std::io::BufReader;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
 use candle_core::quantized::GgmlDType;
-use candle_core::quantized::gguf_file::{Content, Value};
 use candle_core::{DType, Device, Tensor};
 
 use crate::config::{ConfigError, LINEARS, LlamaConfig};
+use crate::line::one_line;
 use crate::weights::{self, Weights, WeightsError};
+use header::Header;
+use metadata::Metadata;
 
+mod header;
+mod metadata;
+mod source;
 mod tokenizer;
 
 /// Why a GGUF file cannot be imported.
@@ -33,10 +37,10 @@ pub enum GgufError {
         source: std::io::Error,
     },
     /// Not GGUF, or cut short.
-    #[error("not a readable GGUF file (versions 2 and 3): {0}")]
+    #[error("not a readable GGUF file: {0}; download or convert it again")]
     Malformed(String),
     /// A metadata key is missing or of another type.
-    #[error("GGUF metadata `{key}` {problem}")]
+    #[error("GGUF metadata `{key}` {problem}; convert the model again")]
     Metadata {
         /// Which key.
         key: String,
@@ -45,13 +49,14 @@ pub enum GgufError {
     },
     /// Well-formed, but nothing here computes it.
     #[error("GGUF {what} is not supported; supported are architecture `llama` without biases, experts and rope \
-             scaling, and tokenizers `gpt2` with pre-tokenizer {}", tokenizer::SUPPORTED.join(", "))]
+             scaling, tensors of F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q2_K to Q6_K, and tokenizers \
+             `gpt2` with pre-tokenizer {}", tokenizer::SUPPORTED.join(", "))]
     Unsupported {
         /// The key and its value.
         what: String,
     },
     /// The shape that the metadata describe is impossible.
-    #[error(transparent)]
+    #[error("the shape in the GGUF metadata: {0}")]
     Config(#[from] ConfigError),
     /// The tensors are not those of that shape.
     #[error(transparent)]
@@ -65,8 +70,17 @@ pub enum GgufError {
         source: candle_core::Error,
     },
     /// The rebuilt tokenizer does not load.
-    #[error("the tokenizer in the GGUF metadata is inconsistent: {0}")]
+    #[error("the tokenizer in the GGUF metadata is inconsistent: {0}; convert the model again")]
     Tokenizer(String),
+}
+
+/// A model as it was read, in the layout of Hugging Face.
+pub struct Model {
+    config: LlamaConfig,
+    /// `torch_dtype` of the config.
+    dtype: &'static str,
+    files: tokenizer::Files,
+    tensors: HashMap<String, Tensor>,
 }
 
 /// Reads the GGUF file `source` and writes `config.json`, `tokenizer.json`, `tokenizer_config.json` and
@@ -75,153 +89,114 @@ pub enum GgufError {
 /// # Errors
 /// [`GgufError`]; what was written to `folder` by then is incomplete.
 pub fn convert(source: &Path, folder: &Path) -> Result<LlamaConfig, GgufError> {
-    let io = |source_error| GgufError::Io { file: source.display().to_string(), source: source_error };
-    let mut reader = BufReader::with_capacity(1 << 20, File::open(source).map_err(io)?);
-    let content = read_header(&mut reader)?;
-    let metadata = Metadata(&content.metadata);
-    let mut config = config(&content, &metadata)?;
-    let files = tokenizer::rebuild(&metadata, &config)?;
-    config.eos_token_ids = files.eos_token_ids.clone();
-    check_names(&content, &config)?;
-
-    let mut tensors = HashMap::new();
-    let mut quantised = false;
-    for (name, shape) in config.tensors() {
-        let stored = gguf_name(&name).ok_or_else(|| unsupported(format!("tensor `{name}`")))?;
-        quantised |= is_quantised(&content, &stored);
-        let tensor = read_tensor(&content, &mut reader, &stored, &shape)?;
-        let heads = match name.rsplit('.').nth(1) {
-            Some("q_proj") => Some(config.num_attention_heads),
-            Some("k_proj") => Some(config.num_key_value_heads),
-            _ => None,
-        };
-        let tensor = match heads {
-            Some(heads) => unpermute(&tensor, heads)
-                .map_err(|source| GgufError::Tensor { name: stored.clone(), source })?,
-            None => tensor,
-        };
-        tensors.insert(name, tensor);
-    }
-    // The same checks that whoever loads the model will make: finite, complete, of the right shapes.
-    Weights::from_tensors(&config, tensors.iter().map(|(name, tensor)| (name.clone(), tensor.clone())))?;
-    write(folder, &config, quantised, &files, &tensors)?;
-    Ok(config)
+    let io = |error| GgufError::Io { file: source.display().to_string(), source: error };
+    let model = read(BufReader::with_capacity(1 << 20, File::open(source).map_err(io)?))?;
+    model.write(folder)?;
+    Ok(model.config)
 }
 
-fn write(
-    folder: &Path,
-    config: &LlamaConfig,
-    quantised: bool,
-    files: &tokenizer::Files,
-    tensors: &HashMap<String, Tensor>,
-) -> Result<(), GgufError> {
+/// Reads a GGUF file and checks all of it: header, shapes, tokenizer, and that every weight is finite.
+///
+/// # Errors
+/// [`GgufError`].
+pub fn read(mut reader: impl Read + Seek) -> Result<Model, GgufError> {
+    let io = |source| GgufError::Io { file: "GGUF".to_owned(), source };
+    let bytes = reader.seek(SeekFrom::End(0)).map_err(io)?;
+    reader.rewind().map_err(io)?;
+    let header = Header::read(bytes, &mut reader)?;
+    let mut config = config(&header)?;
+    let files = tokenizer::rebuild(&header.metadata, &config)?;
+    config.eos_token_ids = files.eos_token_ids.clone();
+    let tensors = tensors(&header, &config, &mut reader)?;
+    // The same checks that whoever loads the model will make: finite, complete, of the right shapes.
+    Weights::from_tensors(&config, tensors.iter().map(|(name, tensor)| (name.clone(), tensor.clone())))?;
+    let quantised = header.tensors.values().any(|info| !EXACT.contains(&info.ggml_dtype));
     let dtype = match tensors.get("model.layers.0.mlp.down_proj.weight").map(Tensor::dtype) {
         _ if quantised => "bfloat16",
         Some(DType::BF16) => "bfloat16",
         Some(DType::F16) => "float16",
         _ => "float32",
     };
-    let json = [
-        ("config.json", config.to_json(dtype)),
-        ("tokenizer.json", files.tokenizer.clone()),
-        ("tokenizer_config.json", files.tokenizer_config.clone()),
-    ];
-    for (name, value) in json {
-        let text = format!("{value:#}\n");
-        std::fs::write(folder.join(name), text)
-            .map_err(|source| GgufError::Io { file: name.to_owned(), source })?;
-    }
-    candle_core::safetensors::save(tensors, folder.join(weights::SINGLE))
-        .map_err(|source| GgufError::Tensor { name: weights::SINGLE.to_owned(), source })
+    Ok(Model { config, dtype, files, tensors })
 }
 
-/// The reader of the tensor library divides by an alignment that a hostile file can set to zero: its panic is a
-/// malformed file, like any other.
-fn read_header(reader: &mut BufReader<File>) -> Result<Content, GgufError> {
-    match catch_unwind(AssertUnwindSafe(|| Content::read(reader))) {
-        Ok(Ok(content)) => Ok(content),
-        Ok(Err(error)) => Err(GgufError::Malformed(first_line(&error.to_string()))),
-        Err(_) => Err(GgufError::Malformed("its header contradicts itself".to_owned())),
+/// Types whose values stay as they are.
+const EXACT: [GgmlDType; 3] = [GgmlDType::F32, GgmlDType::F16, GgmlDType::BF16];
+
+/// Every tensor of the architecture, by its Hugging Face name. Names and shapes are checked before a value is read.
+fn tensors(
+    header: &Header,
+    config: &LlamaConfig,
+    reader: &mut (impl Read + Seek),
+) -> Result<HashMap<String, Tensor>, GgufError> {
+    let wanted = check_tensors(header, config)?;
+    let mut tensors = HashMap::with_capacity(wanted.len());
+    for (name, stored) in wanted {
+        let tensor = read_tensor(header, reader, &stored)?;
+        let heads = match name.rsplit('.').nth(1) {
+            Some("q_proj") => Some(config.num_attention_heads),
+            Some("k_proj") => Some(config.num_key_value_heads),
+            _ => None,
+        };
+        let tensor = match heads {
+            Some(heads) => {
+                unpermute(&tensor, heads).map_err(|source| GgufError::Tensor { name: stored, source })?
+            }
+            None => tensor,
+        };
+        tensors.insert(name, tensor);
     }
+    Ok(tensors)
 }
 
-/// Typed access to the metadata.
-struct Metadata<'a>(&'a HashMap<String, Value>);
-
-impl Metadata<'_> {
-    fn wrong(key: &str, problem: impl Into<String>) -> GgufError {
-        GgufError::Metadata { key: key.to_owned(), problem: problem.into() }
+impl Model {
+    /// Its shape.
+    #[must_use]
+    pub fn config(&self) -> &LlamaConfig {
+        &self.config
     }
 
-    fn number(&self, key: &str) -> Result<Option<u64>, GgufError> {
-        match self.0.get(key) {
-            None => Ok(None),
-            Some(Value::I32(n)) if *n >= 0 => Ok(Some(*n as u64)),
-            Some(Value::I64(n)) if *n >= 0 => Ok(Some(*n as u64)),
-            Some(value) => value.to_u64().map(Some).map_err(|_| Self::wrong(key, "must be a whole number")),
+    /// Writes the four files.
+    fn write(&self, folder: &Path) -> Result<(), GgufError> {
+        let json = [
+            ("config.json", &self.config.to_json(self.dtype)),
+            ("tokenizer.json", &self.files.tokenizer),
+            ("tokenizer_config.json", &self.files.tokenizer_config),
+        ];
+        for (name, value) in json {
+            let text = format!("{value:#}\n");
+            std::fs::write(folder.join(name), text)
+                .map_err(|source| GgufError::Io { file: name.to_owned(), source })?;
         }
-    }
-
-    fn needed(&self, key: &str) -> Result<usize, GgufError> {
-        let number = self.number(key)?.ok_or_else(|| Self::wrong(key, "is missing"))?;
-        usize::try_from(number).map_err(|_| Self::wrong(key, "is too large"))
-    }
-
-    fn float(&self, key: &str) -> Result<Option<f64>, GgufError> {
-        match self.0.get(key) {
-            None => Ok(None),
-            // Through the decimal form: 1e-5 stored in 32 bits means 1e-5, not 9.999999747e-6.
-            Some(Value::F32(value)) => Ok(value.to_string().parse().ok()),
-            Some(Value::F64(value)) => Ok(Some(*value)),
-            Some(_) => Err(Self::wrong(key, "must be a float")),
-        }
-    }
-
-    fn text(&self, key: &str) -> Result<Option<&str>, GgufError> {
-        match self.0.get(key) {
-            None => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text)),
-            Some(_) => Err(Self::wrong(key, "must be a string")),
-        }
-    }
-
-    fn flag(&self, key: &str) -> Result<bool, GgufError> {
-        match self.0.get(key) {
-            None => Ok(false),
-            Some(value) => value.to_bool().map_err(|_| Self::wrong(key, "must be true or false")),
-        }
-    }
-
-    fn list(&self, key: &str) -> Result<&[Value], GgufError> {
-        match self.0.get(key) {
-            Some(Value::Array(values)) => Ok(values),
-            Some(_) => Err(Self::wrong(key, "must be an array")),
-            None => Err(Self::wrong(key, "is missing")),
-        }
+        candle_core::safetensors::save(&self.tensors, folder.join(weights::SINGLE))
+            .map_err(|source| GgufError::Tensor { name: weights::SINGLE.to_owned(), source })
     }
 }
 
 /// The shape from the metadata; the vocabulary from the embedding.
-fn config(content: &Content, metadata: &Metadata<'_>) -> Result<LlamaConfig, GgufError> {
+fn config(header: &Header) -> Result<LlamaConfig, GgufError> {
+    let Header { metadata, tensors, .. } = header;
     let architecture = metadata.text("general.architecture")?.unwrap_or_default();
     if architecture != "llama" {
-        return Err(unsupported(format!("architecture `{}`", first_line(architecture))));
+        return Err(unsupported(format!("architecture `{}`", one_line(architecture))));
     }
     if metadata.number("llama.expert_count")?.unwrap_or(0) > 0 {
         return Err(unsupported("llama.expert_count above 0".to_owned()));
     }
-    let scaling = metadata.text("llama.rope.scaling.type")?.unwrap_or("none");
-    if scaling != "none" || content.tensor_infos.contains_key("rope_freqs.weight") {
-        return Err(unsupported(format!("rope scaling `{}`", first_line(scaling))));
-    }
-    let embedding = content.tensor_infos.get("token_embd.weight").map(|info| info.shape.dims());
+    check_rope(metadata, tensors.contains_key("rope_freqs.weight"))?;
+    let embedding = tensors.get("token_embd.weight").map(|info| info.shape.dims());
     let Some(&[vocab_size, hidden_size]) = embedding else {
-        return Err(GgufError::Malformed("no matrix `token_embd.weight`".to_owned()));
+        return Err(header::malformed("no matrix `token_embd.weight`".to_owned()));
     };
+    for (key, rows) in [("llama.embedding_length", hidden_size), ("llama.vocab_size", vocab_size)] {
+        if let Some(said) = metadata.size(key)?.filter(|said| *said != rows) {
+            return Err(Metadata::wrong(key, format!("is {said}, `token_embd.weight` has {rows}")));
+        }
+    }
     let heads = metadata.needed("llama.attention.head_count")?;
-    let kv_heads = metadata.number("llama.attention.head_count_kv")?.map_or(heads, |n| n as usize);
-    let head_dim = match metadata.number("llama.attention.key_length")? {
-        Some(dim) => dim as usize,
+    let kv_heads = metadata.size("llama.attention.head_count_kv")?.unwrap_or(heads);
+    let head_dim = match metadata.size("llama.attention.key_length")? {
+        Some(dim) => dim,
         None if heads > 0 && hidden_size.is_multiple_of(heads) => hidden_size / heads,
         None => {
             return Err(GgufError::Config(ConfigError::Invalid {
@@ -231,8 +206,8 @@ fn config(content: &Content, metadata: &Metadata<'_>) -> Result<LlamaConfig, Ggu
             }));
         }
     };
-    let rotated = metadata.number("llama.rope.dimension_count")?.unwrap_or(head_dim as u64);
-    if rotated != head_dim as u64 {
+    let rotated = metadata.size("llama.rope.dimension_count")?.unwrap_or(head_dim);
+    if rotated != head_dim {
         return Err(unsupported(format!("llama.rope.dimension_count {rotated} with heads of {head_dim}")));
     }
     let config = LlamaConfig {
@@ -248,7 +223,7 @@ fn config(content: &Content, metadata: &Metadata<'_>) -> Result<LlamaConfig, Ggu
         rms_norm_eps: metadata.float("llama.attention.layer_norm_rms_epsilon")?.unwrap_or(1e-5),
         rope_theta: metadata.float("llama.rope.freq_base")?.unwrap_or(10_000.0),
         rope_scaling: None,
-        tie_word_embeddings: !content.tensor_infos.contains_key("output.weight"),
+        tie_word_embeddings: !tensors.contains_key("output.weight"),
         bos_token_id: token_id(metadata, "tokenizer.ggml.bos_token_id")?,
         eos_token_ids: Vec::new(),
     };
@@ -256,21 +231,53 @@ fn config(content: &Content, metadata: &Metadata<'_>) -> Result<LlamaConfig, Ggu
     Ok(LlamaConfig::from_json(config.to_json("bfloat16").to_string().as_bytes())?)
 }
 
-fn token_id(metadata: &Metadata<'_>, key: &str) -> Result<Option<u32>, GgufError> {
+/// Refuses positions that are not the plain ones. Without a type llama.cpp stretches them by the factor, if there is one.
+fn check_rope(metadata: &Metadata, has_factors: bool) -> Result<(), GgufError> {
+    const FACTORS: [&str; 2] = ["llama.rope.scaling.factor", "llama.rope.scale_linear"];
+    let scaling = metadata.text("llama.rope.scaling.type")?;
+    if has_factors || scaling.is_some_and(|scaling| scaling != "none") {
+        return Err(unsupported(format!("rope scaling `{}`", one_line(scaling.unwrap_or("factors")))));
+    }
+    for key in FACTORS {
+        let factor =
+            metadata.float(key)?.filter(|factor| scaling.is_none() && *factor != 0.0 && *factor != 1.0);
+        if let Some(factor) = factor {
+            return Err(unsupported(format!("{key} {factor}")));
+        }
+    }
+    Ok(())
+}
+
+fn token_id(metadata: &Metadata, key: &str) -> Result<Option<u32>, GgufError> {
     let id = metadata.number(key)?;
     id.map(|id| u32::try_from(id).map_err(|_| Metadata::wrong(key, "is too large"))).transpose()
 }
 
-/// Refuses tensors that the architecture does not have, biases above all.
-fn check_names(content: &Content, config: &LlamaConfig) -> Result<(), GgufError> {
-    let known: std::collections::HashSet<String> =
-        config.tensors().iter().filter_map(|(name, _)| gguf_name(name)).collect();
-    let mut other: Vec<&String> = content.tensor_infos.keys().filter(|name| !known.contains(*name)).collect();
-    other.sort();
-    match other.first() {
-        Some(name) => Err(unsupported(format!("tensor `{}`", first_line(name)))),
-        None => Ok(()),
+/// The tensors of the architecture by both their names. Refuses others, biases above all, and other shapes.
+fn check_tensors(header: &Header, config: &LlamaConfig) -> Result<Vec<(String, String)>, GgufError> {
+    let mut wanted = Vec::new();
+    for (name, expected) in config.tensors() {
+        let stored = gguf_name(&name).ok_or_else(|| unsupported(format!("tensor `{name}`")))?;
+        wanted.push((name, stored, expected));
     }
+    let known: HashSet<&str> = wanted.iter().map(|(_, stored, _)| stored.as_str()).collect();
+    if let Some(other) = header.tensors.keys().find(|name| !known.contains(name.as_str())) {
+        return Err(unsupported(format!("tensor `{}`", one_line(other))));
+    }
+    let missing = wanted.iter().filter(|(_, stored, _)| !header.tensors.contains_key(stored));
+    let (missing, first) = (missing.clone().count(), missing.map(|(_, stored, _)| stored).next());
+    if let Some(first) = first.cloned() {
+        return Err(WeightsError::TensorsMissing { missing, expected: wanted.len(), first }.into());
+    }
+    for (_, stored, expected) in &wanted {
+        let found = header.tensors.get(stored).map(|info| info.shape.dims()).unwrap_or_default();
+        if found != expected {
+            let (file, name) = ("GGUF".to_owned(), stored.clone());
+            let (found, expected) = (found.to_vec(), expected.clone());
+            return Err(WeightsError::Shape { file, name, found, expected }.into());
+        }
+    }
+    Ok(wanted.into_iter().map(|(name, stored, _)| (name, stored)).collect())
 }
 
 /// llama.cpp's name of a Hugging Face tensor.
@@ -291,45 +298,17 @@ fn gguf_name(name: &str) -> Option<String> {
     Some(format!("blk.{layer}.{part}.weight"))
 }
 
-fn is_quantised(content: &Content, name: &str) -> bool {
-    let exact = [GgmlDType::F32, GgmlDType::F16, GgmlDType::BF16];
-    content.tensor_infos.get(name).is_some_and(|info| !exact.contains(&info.ggml_dtype))
-}
-
-/// A tensor of the shape asked for; the shape is checked before anything is allocated for it.
-fn read_tensor(
-    content: &Content,
-    reader: &mut BufReader<File>,
-    name: &str,
-    shape: &[usize],
-) -> Result<Tensor, GgufError> {
-    let missing = || WeightsError::TensorsMissing {
-        missing: 1,
-        expected: content.tensor_infos.len(),
-        first: name.to_owned(),
-    };
-    let info = content.tensor_infos.get(name).ok_or_else(missing)?;
-    if info.shape.dims() != shape {
-        return Err(GgufError::Weights(WeightsError::Shape {
-            file: "GGUF".to_owned(),
-            name: name.to_owned(),
-            found: info.shape.dims().to_vec(),
-            expected: shape.to_vec(),
-        }));
-    }
+fn read_tensor(header: &Header, reader: &mut (impl Read + Seek), name: &str) -> Result<Tensor, GgufError> {
+    let failed = |source| GgufError::Tensor { name: name.to_owned(), source };
+    let missing = || failed(candle_core::Error::Msg("it is missing".to_owned()));
+    let info = header.tensors.get(name).ok_or_else(missing)?;
     let dtype = match info.ggml_dtype {
         GgmlDType::F32 => DType::F32,
         GgmlDType::F16 => DType::F16,
         _ => DType::BF16,
     };
-    let read = || content.tensor(reader, name, &Device::Cpu)?.dequantize(&Device::Cpu)?.to_dtype(dtype);
-    read_guarded(read).map_err(|source| GgufError::Tensor { name: name.to_owned(), source })
-}
-
-/// A panic of the tensor library on hostile offsets is an error like any other.
-fn read_guarded(read: impl FnOnce() -> candle_core::Result<Tensor>) -> candle_core::Result<Tensor> {
-    catch_unwind(AssertUnwindSafe(read))
-        .unwrap_or_else(|_| Err(candle_core::Error::Msg("its data cannot be read".to_owned())))
+    let stored = info.read(reader, header.data, &Device::Cpu).map_err(failed)?;
+    stored.dequantize(&Device::Cpu).and_then(|tensor| tensor.to_dtype(dtype)).map_err(failed)
 }
 
 /// Rows `(head, pair, half)` as llama.cpp stores them, to `(head, half, pair)` as Hugging Face does.
@@ -344,11 +323,6 @@ fn unpermute(tensor: &Tensor, heads: usize) -> candle_core::Result<Tensor> {
 
 fn unsupported(what: String) -> GgufError {
     GgufError::Unsupported { what }
-}
-
-/// At most 120 characters of the first line.
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().chars().filter(|c| !c.is_control()).take(120).collect()
 }
 
 #[cfg(test)]

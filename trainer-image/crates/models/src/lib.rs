@@ -5,9 +5,11 @@ pub mod chat;
 pub mod config;
 pub mod gguf;
 pub mod infer;
+mod line;
 pub mod lora;
 pub mod optimizer;
 pub mod sampling;
+mod stored;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod tokenizer;

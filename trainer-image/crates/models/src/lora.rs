@@ -1,19 +1,24 @@
 //! LoRA adapters: which layers they add to, their values in one fixed order, and the PEFT files that hold them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use cooperator_ops::OpsError;
 use cooperator_ops::lora::{LoraPart, merge};
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, TensorView};
 
 use crate::config::{LINEARS, LlamaConfig};
+use crate::line::one_line;
+use crate::stored::{Stored, StoredError};
 
 mod peft;
 
 /// The largest rank accepted; published adapters rarely pass 256.
 pub const MAX_RANK: usize = 1024;
+/// Bounds of alpha: beyond them `alpha / rank` is zero or infinite in 32 bits for some rank.
+const MIN_ALPHA: f64 = 1e-6;
+const MAX_ALPHA: f64 = 1e6;
 
 /// Why an adapter cannot be made or used.
 #[derive(Debug, thiserror::Error)]
@@ -32,9 +37,12 @@ pub enum LoraError {
     #[error("adapter_config.json cannot be read: {0}; it must be what PEFT's save_pretrained writes")]
     Config(String),
     /// The adapter uses a PEFT feature that changes the mathematics.
-    #[error("adapter_config.json: {0} is not supported; train a plain LoRA")]
+    #[error("adapter_config.json: {0} is not supported; give a plain LoRA")]
     Unsupported(String),
-    /// The tensors are not a safetensors file, or could not be made one.
+    /// The tensors are not a safetensors file.
+    #[error("adapter_model.safetensors: {0}")]
+    Stored(#[from] StoredError),
+    /// The tensors could not be made a safetensors file.
     #[error("adapter_model.safetensors: {0}")]
     Safetensors(#[from] safetensors::SafeTensorError),
     /// The file lacks a tensor, or has one too many.
@@ -55,7 +63,7 @@ pub enum LoraError {
 pub struct LoraConfig {
     /// Rows of each A; 1 to [`MAX_RANK`].
     pub rank: usize,
-    /// The addition is scaled by `alpha / rank`; positive.
+    /// The addition is scaled by `alpha / rank`; 0.000001 to 1,000,000.
     pub alpha: f64,
     /// Probability with which an input of A is dropped in training; in [0, 1).
     pub dropout: f64,
@@ -78,21 +86,22 @@ impl LoraConfig {
         if !(1..=MAX_RANK).contains(&self.rank) {
             return setting("r", self.rank.to_string(), "1 to 1024");
         }
-        if !(self.alpha > 0.0 && self.alpha.is_finite()) {
-            return setting("lora_alpha", self.alpha.to_string(), "positive and finite");
+        if !(MIN_ALPHA..=MAX_ALPHA).contains(&self.alpha) {
+            return setting("lora_alpha", format!("{:?}", self.alpha), "0.000001 to 1000000");
         }
         if !(0.0..1.0).contains(&self.dropout) {
-            return setting("lora_dropout", self.dropout.to_string(), "at least 0 and below 1");
+            return setting("lora_dropout", format!("{:?}", self.dropout), "at least 0 and below 1");
         }
         let known: Vec<&str> = LINEARS.iter().map(|name| short(name)).collect();
-        if let Some(other) = self.target_modules.iter().find(|name| !known.contains(&short(name))) {
+        let place = |name: &str| LINEARS.iter().position(|linear| name == *linear || name == short(linear));
+        if let Some(other) = self.target_modules.iter().find(|name| place(name).is_none()) {
             return setting(
                 "target_modules",
-                format!("`{}`", other.escape_debug()),
+                format!("`{}`", one_line(other)),
                 &format!("among {}", known.join(", ")),
             );
         }
-        let wanted = |place: &usize| self.target_modules.iter().any(|name| short(name) == known[*place]);
+        let wanted = |target: &usize| self.target_modules.iter().any(|name| place(name) == Some(*target));
         let targets: Vec<usize> = (0..LINEARS.len()).filter(wanted).collect();
         if targets.is_empty() {
             return setting(
@@ -196,26 +205,29 @@ impl LoraAdapter {
         config: LoraConfig,
         safetensors: &[u8],
     ) -> Result<Self, LoraError> {
-        let file = SafeTensors::deserialize(safetensors)?;
+        let file = Stored::parse(safetensors)?;
         let adapter = Self::build(config, model, |name, shape| {
-            let view = file.tensor(name).map_err(|_| LoraError::Tensors(format!("{name} is missing")))?;
+            let view = file.tensor(name).ok_or_else(|| LoraError::Tensors(format!("{name} is missing")))?;
             if view.shape() != shape {
                 return Err(LoraError::Tensors(format!(
                     "{name} has shape {:?}, not {shape:?}",
                     view.shape()
                 )));
             }
-            let data = to_f32(name, &view)?;
+            let data = to_f32(name, view)?;
             if data.iter().all(|value| value.is_finite()) {
                 Ok(data)
             } else {
                 Err(LoraError::NotFinite(name.to_owned()))
             }
         })?;
-        if file.len() != adapter.tensors.len() {
-            return Err(LoraError::Tensors(format!("{} tensors, not {}", file.len(), adapter.tensors.len())));
+        if file.len() == adapter.tensors.len() {
+            return Ok(adapter);
         }
-        Ok(adapter)
+        let ours: HashSet<&str> = adapter.tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+        let other = file.names().filter(|name| !ours.contains(name)).min().unwrap_or_default();
+        let (other, have, want) = (one_line(other), file.len(), adapter.tensors.len());
+        Err(LoraError::Tensors(format!("{have} tensors, not {want}; `{other}` is none of them")))
     }
 
     /// `adapter_model.safetensors`, f32: the same bytes for the same values.

@@ -62,7 +62,7 @@ fn settings_out_of_bounds_are_refused_by_name() {
     let refused = |config: LoraConfig| LoraAdapter::init(config, &model, 1).unwrap_err().to_string();
     assert!(refused(LoraConfig { rank: 0, ..all() }).contains("r is 0; it must be 1 to 1024"));
     assert!(refused(LoraConfig { alpha: f64::NAN, ..all() }).contains("lora_alpha is NaN"));
-    assert!(refused(LoraConfig { dropout: 1.0, ..all() }).contains("lora_dropout is 1"));
+    assert!(refused(LoraConfig { dropout: 1.0, ..all() }).contains("lora_dropout is 1.0"));
     assert!(
         refused(config(&["embed_tokens"]))
             .contains("target_modules is `embed_tokens`; it must be among q_proj")

@@ -6,9 +6,13 @@ use std::f64::consts::PI;
 
 use cooperator_ops::cross_entropy::LossSum;
 use rayon::prelude::*;
-use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+use safetensors::tensor::{Dtype, TensorView};
 
 use crate::lora::{NamedTensor, le_bytes};
+use crate::stored::{Stored, StoredError};
+
+/// More steps than any training makes.
+const MAX_STEPS: u64 = 1 << 40;
 
 /// Why a step cannot be made or a state not be read.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +34,9 @@ pub enum OptimizerError {
     #[error("optimiser: {0}; use the state of this very adapter")]
     Mismatch(String),
     /// The stored state is no safetensors file.
+    #[error("optimiser state: {0}")]
+    Stored(#[from] StoredError),
+    /// The state could not be made a safetensors file.
     #[error("optimiser state: {0}")]
     Safetensors(#[from] safetensors::SafeTensorError),
 }
@@ -286,17 +293,15 @@ impl AdamW {
     /// The optimiser that [`AdamW::to_safetensors`] stored, for the same parameters.
     ///
     /// # Errors
-    /// [`OptimizerError::Safetensors`], or [`OptimizerError::Mismatch`] naming the tensor.
+    /// [`OptimizerError::Stored`], or [`OptimizerError::Mismatch`] naming the tensor.
     pub fn from_safetensors(
         config: AdamWConfig,
         parameters: &[NamedTensor],
         bytes: &[u8],
     ) -> Result<Self, OptimizerError> {
-        let (_, header) = SafeTensors::read_metadata(bytes)?;
-        let steps =
-            header.metadata().as_ref().and_then(|map| map.get("step")).and_then(|step| step.parse().ok());
+        let file = Stored::parse(bytes)?;
+        let steps = file.metadata("step").and_then(|step| step.parse().ok()).filter(|step| *step < MAX_STEPS);
         let steps = steps.ok_or_else(|| OptimizerError::Mismatch("the state has no step".to_owned()))?;
-        let file = SafeTensors::deserialize(bytes)?;
         if file.len() != parameters.len() * 2 {
             let (have, want) = (file.len(), parameters.len() * 2);
             return Err(OptimizerError::Mismatch(format!("{have} stored moments where there are {want}")));
@@ -304,8 +309,9 @@ impl AdamW {
         let read = |word: &str| -> Result<Gradients, OptimizerError> {
             let tensors = parameters.iter().map(|parameter| {
                 let name = format!("{word}.{}", parameter.name);
-                let view =
-                    file.tensor(&name).map_err(|_| OptimizerError::Mismatch(format!("{name} is missing")))?;
+                let view = file
+                    .tensor(&name)
+                    .ok_or_else(|| OptimizerError::Mismatch(format!("{name} is missing")))?;
                 if view.dtype() != Dtype::F32 || view.shape() != parameter.shape {
                     return Err(OptimizerError::Mismatch(format!(
                         "{name} is not F32 of shape {:?}",

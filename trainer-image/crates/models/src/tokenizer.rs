@@ -1,7 +1,13 @@
 //! The tokenizer of a model, and text that grows a token at a time without ever showing half a character.
 
+use tokenizers::processors::PostProcessorWrapper;
+
+use crate::line::one_line;
+
+mod check;
+
 /// Largest accepted `tokenizer.json`, bytes.
-pub const MAX_BYTES: usize = 128 << 20;
+pub const MAX_BYTES: usize = 64 << 20;
 
 /// Tokens held back, at most, while they are not yet whole characters: the longest run a byte-level tokenizer can
 /// need for one visible sign, with room.
@@ -11,11 +17,16 @@ const MAX_HELD: usize = 16;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TokenizerError {
     /// The file is no tokenizer that can be loaded.
-    #[error("tokenizer.json cannot be read: {0}")]
+    #[error("tokenizer.json cannot be read: {0}; give that of the model as its authors published it")]
     Unreadable(String),
+    /// It has a part that is not computed here.
+    #[error(
+        "tokenizer.json: {0} is not supported; supported are BPE and WordLevel with the parts that Llama models use"
+    )]
+    Unsupported(String),
     /// It has tokens beyond the model's embedding.
     #[error(
-        "tokenizer.json has {tokens} tokens, the model's vocabulary {vocabulary}: they are of two models"
+        "tokenizer.json has {tokens} tokens, the model's vocabulary {vocabulary}; both must be of one model"
     )]
     TooManyTokens {
         /// Tokens in the file.
@@ -47,17 +58,25 @@ impl Tokenizer {
     /// Loads a `tokenizer.json`.
     ///
     /// # Errors
-    /// [`TokenizerError::Unreadable`].
+    /// [`TokenizerError::Unreadable`], [`TokenizerError::Unsupported`].
     pub fn from_json(bytes: &[u8]) -> Result<Self, TokenizerError> {
         if bytes.len() > MAX_BYTES {
             let problem = format!("{} bytes, at most {MAX_BYTES}", bytes.len());
             return Err(TokenizerError::Unreadable(problem));
         }
+        let added = check::check(bytes)?;
         let mut markers = tokenizers::Tokenizer::from_bytes(bytes)
             .map_err(|e| TokenizerError::Unreadable(one_line(&e.to_string())))?;
+        for token in added {
+            if let Some(id) = markers.token_to_id(&token.content).filter(|id| *id != token.id) {
+                let problem = format!("added token {} has id {id} by its place", token.id);
+                return Err(TokenizerError::Unreadable(problem));
+            }
+        }
         // What the file asks for on behalf of its author's training run is no business of ours.
         let _ = markers.with_truncation(None);
         markers.with_padding(None);
+        markers.with_post_processor(None::<PostProcessorWrapper>);
         let mut plain = markers.clone();
         plain.set_encode_special_tokens(true);
         Ok(Self { markers, plain })
@@ -66,7 +85,7 @@ impl Tokenizer {
     /// Loads and checks against the model's vocabulary.
     ///
     /// # Errors
-    /// [`TokenizerError::Unreadable`], [`TokenizerError::TooManyTokens`].
+    /// [`TokenizerError`].
     pub fn for_vocabulary(bytes: &[u8], vocabulary: usize) -> Result<Self, TokenizerError> {
         let tokenizer = Self::from_json(bytes)?;
         let tokens = tokenizer.size();
@@ -162,11 +181,6 @@ impl TextStream {
         self.shown = self.ids.len();
         Ok(new)
     }
-}
-
-/// At most 200 characters, without line ends.
-fn one_line(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(200).collect()
 }
 
 #[cfg(test)]

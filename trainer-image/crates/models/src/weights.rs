@@ -11,18 +11,18 @@ use candle_core::{DType, Device, Tensor};
 use safetensors::Dtype;
 
 use crate::config::LlamaConfig;
+use crate::line::one_line;
+use crate::stored::Header;
 
 mod folder;
-mod header;
 
-pub use folder::{is_pickle, shards};
+pub use crate::stored::{MAX_HEADER, StoredError};
+pub use folder::{files, is_pickle, shards};
 
 /// The file of an unsharded model.
 pub const SINGLE: &str = "model.safetensors";
 /// The index of a sharded model.
 pub const INDEX: &str = "model.safetensors.index.json";
-/// Largest accepted safetensors header, bytes; the format's own bound.
-pub const MAX_HEADER: u64 = 100_000_000;
 
 /// Why weights cannot be used. Every message names the file or the tensor.
 #[derive(Debug, thiserror::Error)]
@@ -36,7 +36,9 @@ pub enum WeightsError {
         source: std::io::Error,
     },
     /// No safetensors at all.
-    #[error("no `{SINGLE}` and no `{INDEX}` in the model's folder: only safetensors is read")]
+    #[error(
+        "no `{SINGLE}` and no `{INDEX}` in the model's folder: give one of them, only safetensors is read"
+    )]
     Missing,
     /// A pickled checkpoint.
     #[error("{file} is a pickle, which runs code when it is read: convert it to safetensors")]
@@ -44,30 +46,24 @@ pub enum WeightsError {
         /// Which file.
         file: String,
     },
-    /// Longer than the format allows.
-    #[error("{file}: header of {bytes} bytes, at most {MAX_HEADER}")]
-    HeaderTooLarge {
-        /// Which file.
-        file: String,
-        /// As it claims.
-        bytes: u64,
-    },
-    /// Header, offsets and length contradict each other, or overlap.
-    #[error("{file} is not safetensors: {problem}")]
-    Malformed {
+    /// Not what it says of itself, or no safetensors at all.
+    #[error("{file}: {source}")]
+    Stored {
         /// Which file.
         file: String,
         /// What is wrong.
-        problem: String,
+        source: StoredError,
     },
     /// The index names something that is not a file beside it.
-    #[error("{INDEX}: {problem}")]
+    #[error("{INDEX}: {problem}; give the index and all shards of one model")]
     Index {
         /// What is wrong.
         problem: String,
     },
     /// Tensors of the architecture are not there.
-    #[error("{missing} of {expected} tensors are missing, the first is `{first}`")]
+    #[error(
+        "{missing} of {expected} tensors are missing, the first is `{first}`; give every shard of the model"
+    )]
     TensorsMissing {
         /// How many.
         missing: usize,
@@ -77,7 +73,9 @@ pub enum WeightsError {
         first: String,
     },
     /// A tensor that the architecture does not have: ignoring it would compute another model.
-    #[error("{file}: tensor `{name}` is not part of the model that config.json describes")]
+    #[error(
+        "{file}: tensor `{name}` is not part of the model that config.json describes; both must be of one model"
+    )]
     UnexpectedTensor {
         /// Which file.
         file: String,
@@ -85,7 +83,7 @@ pub enum WeightsError {
         name: String,
     },
     /// In two shards.
-    #[error("{file}: tensor `{name}` is in another shard too")]
+    #[error("{file}: tensor `{name}` is in another shard too; give each shard of the model once")]
     Duplicate {
         /// Which file.
         file: String,
@@ -93,7 +91,9 @@ pub enum WeightsError {
         name: String,
     },
     /// Another shape or rank.
-    #[error("{file}: tensor `{name}` has shape {found:?}, config.json needs {expected:?}")]
+    #[error(
+        "{file}: tensor `{name}` has shape {found:?}, config.json needs {expected:?}; both must be of one model"
+    )]
     Shape {
         /// Which file.
         file: String,
@@ -105,7 +105,7 @@ pub enum WeightsError {
         expected: Vec<usize>,
     },
     /// A type that is no float of 16 or 32 bits.
-    #[error("{file}: tensor `{name}` has type {found}, supported are F32, F16 and BF16")]
+    #[error("{file}: tensor `{name}` has type {found}, supported are F32, F16 and BF16; convert the model")]
     Type {
         /// Which file.
         file: String,
@@ -115,7 +115,7 @@ pub enum WeightsError {
         found: String,
     },
     /// NaN or infinite.
-    #[error("{file}: tensor `{name}` holds NaN or infinite values")]
+    #[error("{file}: tensor `{name}` holds NaN or infinite values; download or convert the model again")]
     NotFinite {
         /// Which file.
         file: String,
@@ -130,6 +130,16 @@ pub enum WeightsError {
         /// What it said.
         source: candle_core::Error,
     },
+}
+
+impl WeightsError {
+    fn stored(file: &str, error: StoredError) -> Self {
+        let file = file.to_owned();
+        match error {
+            StoredError::Io(source) => Self::Io { file, source },
+            source => Self::Stored { file, source },
+        }
+    }
 }
 
 /// All tensors of one model, complete and checked. Cloning shares them.
@@ -233,30 +243,27 @@ impl Reading {
         Self { expected, tied: config.tie_word_embeddings, tensors: BTreeMap::new() }
     }
 
-    /// One safetensors file, read front to back.
+    /// One safetensors file, read front to back. Every name, shape and type is checked before the first value is read.
     fn file(&mut self, file: &str, bytes: u64, mut reader: impl Read) -> Result<(), WeightsError> {
+        let header = Header::read(bytes, &mut reader).map_err(|error| WeightsError::stored(file, error))?;
+        let mut types = Vec::with_capacity(header.tensors.len());
+        for (name, info) in &header.tensors {
+            types.push(if self.ignored(name) {
+                None
+            } else {
+                self.check(file, name, &info.shape)?;
+                Some(float(file, name, info.dtype)?)
+            });
+        }
         let io = |source| WeightsError::Io { file: file.to_owned(), source };
-        let metadata = header::read(file, bytes, &mut reader)?;
-        for name in metadata.offset_keys() {
-            let Some(info) = metadata.info(&name) else { continue };
-            let mut data = vec![0; info.data_offsets.1 - info.data_offsets.0];
-            reader.read_exact(&mut data).map_err(io)?;
-            if self.ignored(&name) {
+        for ((name, info), dtype) in header.tensors.into_iter().zip(types) {
+            let size = info.data_offsets.1 - info.data_offsets.0;
+            let Some(dtype) = dtype else {
+                std::io::copy(&mut reader.by_ref().take(size as u64), &mut std::io::sink()).map_err(io)?;
                 continue;
-            }
-            self.check(file, &name, &info.shape)?;
-            let dtype = match info.dtype {
-                Dtype::F32 => DType::F32,
-                Dtype::F16 => DType::F16,
-                Dtype::BF16 => DType::BF16,
-                other => {
-                    return Err(WeightsError::Type {
-                        file: file.to_owned(),
-                        name,
-                        found: format!("{other:?}"),
-                    });
-                }
             };
+            let mut data = vec![0; size];
+            reader.read_exact(&mut data).map_err(io)?;
             let tensor = Tensor::from_raw_buffer(&data, dtype, &info.shape, &Device::Cpu)
                 .map_err(|source| WeightsError::Tensor { name: name.clone(), source })?;
             self.tensor(file, name, tensor)?;
@@ -269,17 +276,18 @@ impl Reading {
         name.ends_with(".rotary_emb.inv_freq") || (self.tied && name == "lm_head.weight")
     }
 
+    /// A tensor of the model, of the shape that it needs, and not yet there.
     fn check(&self, file: &str, name: &str, shape: &[usize]) -> Result<(), WeightsError> {
+        let (file, shown) = (file.to_owned(), one_line(name));
         let Some(expected) = self.expected.get(name) else {
-            return Err(WeightsError::UnexpectedTensor { file: file.to_owned(), name: name.to_owned() });
+            return Err(WeightsError::UnexpectedTensor { file, name: shown });
         };
         if expected != shape {
-            return Err(WeightsError::Shape {
-                file: file.to_owned(),
-                name: name.to_owned(),
-                found: shape.to_vec(),
-                expected: expected.clone(),
-            });
+            let (found, expected) = (shape.to_vec(), expected.clone());
+            return Err(WeightsError::Shape { file, name: shown, found, expected });
+        }
+        if self.tensors.contains_key(name) {
+            return Err(WeightsError::Duplicate { file, name: shown });
         }
         Ok(())
     }
@@ -291,9 +299,7 @@ impl Reading {
         if !finite {
             return Err(WeightsError::NotFinite { file: file.to_owned(), name });
         }
-        if self.tensors.insert(name.clone(), tensor).is_some() {
-            return Err(WeightsError::Duplicate { file: file.to_owned(), name });
-        }
+        self.tensors.insert(name, tensor);
         Ok(())
     }
 
@@ -309,6 +315,20 @@ impl Reading {
             });
         }
         Ok(Weights { tensors: self.tensors })
+    }
+}
+
+/// As the tensor library calls the types that weights may have.
+fn float(file: &str, name: &str, dtype: Dtype) -> Result<DType, WeightsError> {
+    match dtype {
+        Dtype::F32 => Ok(DType::F32),
+        Dtype::F16 => Ok(DType::F16),
+        Dtype::BF16 => Ok(DType::BF16),
+        other => Err(WeightsError::Type {
+            file: file.to_owned(),
+            name: name.to_owned(),
+            found: format!("{other:?}"),
+        }),
     }
 }
 

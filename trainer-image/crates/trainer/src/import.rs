@@ -1,5 +1,6 @@
 //! Importing a base model: fetched, checked, in Hugging Face layout, as blobs with a manifest.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use cooperator_contract::layout;
@@ -7,10 +8,11 @@ use cooperator_contract::manifest::{File, ModelManifest};
 use cooperator_contract::outcome::{FailureReason, Outcome};
 use cooperator_contract::run::ImportTask;
 use cooperator_data::source::Fetched;
+use cooperator_models::chat::{ChatError, ChatTemplate};
 use cooperator_models::config::LlamaConfig;
 use cooperator_models::gguf::{self, GgufError};
-use cooperator_models::tokenizer::Tokenizer;
-use cooperator_models::weights::{Weights, WeightsError};
+use cooperator_models::tokenizer::{self, Tokenizer};
+use cooperator_models::weights::{self, Weights, WeightsError};
 
 use crate::failure::Failure;
 use crate::run::Context;
@@ -61,11 +63,9 @@ fn is_kept(name: &str) -> bool {
 /// its files, sorted.
 fn prepare(fetched: &Fetched, folder: &Path) -> Result<(LlamaConfig, Vec<String>), Failure> {
     std::fs::create_dir_all(folder).map_err(Failure::internal)?;
-    match fetched.files.as_slice() {
+    let config = match fetched.files.as_slice() {
         [one] if is_gguf(&one.path) => {
-            let config =
-                gguf::convert(&one.path, folder).map_err(|error| Failure::new(gguf_reason(&error), error))?;
-            return Ok((config, names(folder)?));
+            gguf::convert(&one.path, folder).map_err(|error| Failure::new(gguf_reason(&error), error))?
         }
         files => {
             for file in files {
@@ -73,14 +73,36 @@ fn prepare(fetched: &Fetched, folder: &Path) -> Result<(LlamaConfig, Vec<String>
                 std::os::unix::fs::symlink(absolute(&file.path)?, folder.join(&file.name))
                     .map_err(Failure::internal)?;
             }
+            check(folder)?
         }
-    }
+    };
+    check_chat(folder)?;
+    // Of weights only what was read: a shard that no index names would be published without a look into it.
+    let used = weights::files(folder).map_err(|error| Failure::new(weights_reason(&error), error))?;
+    let is_used = |name: &String| !name.ends_with(".safetensors") || used.contains(name);
+    Ok((config, names(folder)?.into_iter().filter(is_used).collect()))
+}
+
+/// Loads a model in Hugging Face layout.
+fn check(folder: &Path) -> Result<LlamaConfig, Failure> {
     let config = LlamaConfig::from_json(&read(folder, "config.json")?)
         .map_err(|error| Failure::new(FailureReason::UnsupportedModel, error))?;
     Weights::read(&config, folder).map_err(|error| Failure::new(weights_reason(&error), error))?;
     Tokenizer::for_vocabulary(&read(folder, "tokenizer.json")?, config.vocab_size)
         .map_err(|error| Failure::new(FailureReason::UnsupportedModel, error))?;
-    Ok((config, names(folder)?))
+    Ok(config)
+}
+
+/// A chat template that is no template would be noticed when the model is to be served, after all the training.
+fn check_chat(folder: &Path) -> Result<(), Failure> {
+    const FILE: &str = "tokenizer_config.json";
+    if !folder.join(FILE).is_file() {
+        return Ok(());
+    }
+    match ChatTemplate::from_tokenizer_config(&read(folder, FILE)?, |_| String::new()) {
+        Ok(_) | Err(ChatError::NoTemplate) => Ok(()),
+        Err(error) => Err(Failure::new(FailureReason::UnsupportedModel, error)),
+    }
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, Failure> {
@@ -96,8 +118,12 @@ fn names(folder: &Path) -> Result<Vec<String>, Failure> {
     Ok(names)
 }
 
+/// A file of the folder, and no more of it than any may have: whoever reads it refuses what is longer.
 fn read(folder: &Path, name: &str) -> Result<Vec<u8>, Failure> {
-    std::fs::read(folder.join(name)).map_err(|_| {
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(folder.join(name))
+        .and_then(|file| file.take(tokenizer::MAX_BYTES as u64 + 1).read_to_end(&mut bytes));
+    read.map(|_| bytes).map_err(|_| {
         let message =
             format!("the source has no {name}; point it at a Hugging Face folder or one .gguf file");
         Failure::new(FailureReason::SourceUnreadable, message)
@@ -105,7 +131,6 @@ fn read(folder: &Path, name: &str) -> Result<Vec<u8>, Failure> {
 }
 
 fn is_gguf(path: &Path) -> bool {
-    use std::io::Read as _;
     let mut magic = [0; 4];
     std::fs::File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && &magic == b"GGUF"
 }
@@ -115,8 +140,7 @@ fn weights_reason(error: &WeightsError) -> FailureReason {
         WeightsError::Io { .. } | WeightsError::Tensor { .. } => FailureReason::Internal,
         WeightsError::Missing
         | WeightsError::Pickle { .. }
-        | WeightsError::HeaderTooLarge { .. }
-        | WeightsError::Malformed { .. }
+        | WeightsError::Stored { .. }
         | WeightsError::Index { .. }
         | WeightsError::Duplicate { .. }
         | WeightsError::NotFinite { .. } => FailureReason::SourceUnreadable,

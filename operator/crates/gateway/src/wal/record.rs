@@ -46,3 +46,46 @@ fn one(bytes: &[u8]) -> Option<(UsageRow, usize)> {
     }
     Some((serde_json::from_slice(json).ok()?, HEAD + length))
 }
+
+#[cfg(test)]
+mod tests {
+    use cooperator_contract::usage::{PriceTag, UsageStatus};
+    use cooperator_mutate::mutated;
+    use jiff::Timestamp;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn row(sequence: u64) -> UsageRow {
+        let price =
+            PriceTag { currency: "USD".to_owned(), input: "0.2".to_owned(), output: "0.8".to_owned() };
+        UsageRow {
+            gateway: "gateway-0".to_owned(),
+            sequence,
+            time: Timestamp::UNIX_EPOCH,
+            key: "uid".to_owned(),
+            consumer: "a-reading-room".to_owned(),
+            deployment: "presidents".to_owned(),
+            adapter: None,
+            input_tokens: 10,
+            output_tokens: u64::MAX,
+            price,
+            status: UsageStatus::Completed,
+        }
+    }
+
+    fn log() -> Vec<u8> {
+        let mut log = Vec::new();
+        (1..=3).for_each(|sequence| encode(&row(sequence), &mut log).unwrap());
+        log
+    }
+
+    proptest! {
+        #[test]
+        fn of_a_log_that_was_changed_only_rows_that_were_written_are_read(bytes in mutated(vec![log()])) {
+            let (rows, good) = decode(&bytes);
+            prop_assert!(good <= bytes.len());
+            prop_assert!(rows.iter().all(|read| (1..=3).any(|sequence| *read == row(sequence))));
+        }
+    }
+}

@@ -6,8 +6,6 @@ use std::str::FromStr;
 use percent_encoding::percent_decode_str;
 use url::Url;
 
-use super::SourceError;
-
 /// Longest address in bytes.
 const MAX_BYTES: usize = 2048;
 
@@ -124,16 +122,8 @@ pub(super) fn file_name(url: &Url) -> String {
     if is_safe(&name) && !name.contains('/') { name } else { "file".to_owned() }
 }
 
-/// Refuses names that would leave the folder they are put into.
-pub(super) fn check_name(what: &str, name: &str) -> Result<(), SourceError> {
-    if is_safe(name) {
-        return Ok(());
-    }
-    let cause = "its name has empty parts, `..`, control characters or more than 200 bytes between slashes; rename it".to_owned();
-    Err(SourceError::Unreadable { what: shown(what), cause })
-}
-
-fn is_safe(name: &str) -> bool {
+/// Whether a name stays in the folder it is put into.
+pub(super) fn is_safe(name: &str) -> bool {
     let part = |part: &str| !part.is_empty() && part != "." && part != ".." && part.len() <= 200;
     name.split('/').all(part) && !name.contains('\\') && !name.chars().any(char::is_control)
 }
@@ -155,6 +145,8 @@ pub(super) fn shown(uri: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -199,7 +191,32 @@ mod tests {
         let name = |uri: &str| file_name(&Url::parse(uri).unwrap());
         assert_eq!(name("https://host/a%20b.txt"), "a b.txt");
         assert_eq!(name("https://host/%2e%2e%2fx"), "file");
-        assert!(check_name("s3://b/x", "a/../../b").is_err());
-        assert!(check_name("s3://b/x", "a/b.txt").is_ok());
+        assert!(!is_safe("a/../../b") && is_safe("a/b.txt"));
+    }
+
+    const ADDRESSES: [&str; 5] = [
+        "s3://bucket/works/a b/c.txt",
+        "https://example.org:8443/a/b.txt?signature=hunter2#hunter2",
+        "https://[::1]/a.txt",
+        "hf://owner/model:refs/pr/1",
+        "pvc://claim/works/",
+    ];
+
+    proptest! {
+        #[test]
+        fn an_address_that_was_changed_is_refused_in_one_line_or_reads_again_as_itself(
+            bytes in cooperator_mutate::mutated(ADDRESSES.map(Into::into).to_vec()),
+        ) {
+            let line = match String::from_utf8_lossy(&bytes).parse::<Address>() {
+                Err(error) => error.to_string(),
+                Ok(address @ Address::Web(_)) => address.to_string(),
+                Ok(address) => {
+                    let line = address.to_string();
+                    prop_assert_eq!(line.parse::<Address>(), Ok(address));
+                    line
+                }
+            };
+            prop_assert!(!line.contains(char::is_control));
+        }
     }
 }

@@ -6,9 +6,9 @@ use std::path::Path;
 use serde::Deserialize;
 use url::Url;
 
-use super::address::{check_name, shown};
+use super::address::shown;
 use super::http::Http;
-use super::{FetchedFile, SourceError, check_count};
+use super::{FetchedFile, SourceError, check_count, check_name};
 
 /// `GET /api/models/{id}/revision/{revision}`, as far as it is needed.
 #[derive(Deserialize)]

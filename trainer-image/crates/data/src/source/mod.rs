@@ -153,7 +153,7 @@ impl Reader {
         let store = Store::connect(&location, self.credentials.clone());
         if !key.is_empty() && !key.ends_with('/') {
             let name = key.rsplit('/').next().unwrap_or(key).to_owned();
-            address::check_name(&store.uri(key), &name)?;
+            check_name(&store.uri(key), &name)?;
             return Ok(vec![from_object(&store, key, name, into).await?]);
         }
         let mut names = Vec::new();
@@ -163,7 +163,7 @@ impl Reader {
             if name.is_empty() || name.ends_with('/') || !wanted(&name) {
                 continue;
             }
-            address::check_name(&store.uri(&object.key), &name)?;
+            check_name(&store.uri(&object.key), &name)?;
             names.push((object.key, name));
         }
         // Before the first is fetched: a bound found at the end has cost all the work.
@@ -202,6 +202,15 @@ async fn place(into: &Path, name: &str) -> Result<PathBuf, SourceError> {
         })?;
     }
     Ok(path)
+}
+
+/// Refuses names that would leave the folder they are put into.
+fn check_name(what: &str, name: &str) -> Result<(), SourceError> {
+    if address::is_safe(name) {
+        return Ok(());
+    }
+    let cause = "its name has empty parts, `..`, control characters or more than 200 bytes between slashes; rename it".to_owned();
+    Err(SourceError::Unreadable { what: address::shown(what), cause })
 }
 
 fn check_count(what: &str, files: usize) -> Result<(), SourceError> {

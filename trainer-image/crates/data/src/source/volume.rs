@@ -5,8 +5,7 @@ use std::path::{Path, PathBuf};
 
 use cooperator_core::digest::Hasher;
 
-use super::address::check_name;
-use super::{FetchedFile, SourceError, check_count};
+use super::{FetchedFile, SourceError, check_count, check_name};
 
 /// The wanted files at `path` of `claim`.
 pub(super) async fn files(

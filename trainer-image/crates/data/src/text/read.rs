@@ -192,6 +192,8 @@ impl<R: BufRead> Lines<'_, R> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn read(file: &str, bytes: &[u8]) -> Result<Vec<String>, ReadError> {
@@ -283,5 +285,22 @@ mod tests {
         let found = read("a.txt", text.as_bytes()).unwrap();
         assert!(found.len() > 1 && found.iter().all(|stretch| stretch.ends_with("\n\n")));
         assert_eq!(found.concat(), text);
+    }
+
+    const ROWS: &str =
+        "{\"text\":\"one\",\"id\":1}\r\n\n{\"deep\":[{\"a\":[1e9,null]}],\"text\":\"tw\\u00f6\"}\n";
+
+    proptest! {
+        #[test]
+        fn a_file_that_was_changed_is_refused_in_one_line_or_read(
+            bytes in cooperator_mutate::mutated(vec![ROWS.into(), "Fellow citizens,\n\nI am.\n".into()]),
+        ) {
+            for file in ["a.jsonl", "a.txt"] {
+                if let Err(error) = read(file, &bytes) {
+                    let line = error.to_string();
+                    prop_assert!(!line.contains(char::is_control) && line.len() < 1000, "{line}");
+                }
+            }
+        }
     }
 }

@@ -1,11 +1,11 @@
 //! `tokenizer.json` and `tokenizer_config.json` rebuilt from GGUF metadata, for byte-level BPE (`gpt2`).
 
-use candle_core::quantized::gguf_file::Value;
 use serde_json::{Map, Value as Json, json};
 
-use super::{GgufError, Metadata, first_line, token_id, unsupported};
+use super::{GgufError, Metadata, token_id, unsupported};
 use crate::config::LlamaConfig;
-use crate::tokenizer::Tokenizer;
+use crate::line::one_line;
+use crate::tokenizer::{Tokenizer, TokenizerError};
 
 /// The pre-tokenizers known here, by llama.cpp's names.
 pub(super) const SUPPORTED: [&str; 5] = ["gpt-2", "smollm", "starcoder", "refact", "llama-bpe"];
@@ -18,8 +18,8 @@ const ENDS: [&str; 7] =
     ["<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "<|eom_id|>", "<|end|>", "</s>"];
 
 /// Token types of GGUF.
-const CONTROL: u64 = 3;
-const USER_DEFINED: u64 = 4;
+const CONTROL: i64 = 3;
+const USER_DEFINED: i64 = 4;
 
 /// What [`rebuild`] makes.
 pub(super) struct Files {
@@ -29,12 +29,12 @@ pub(super) struct Files {
 }
 
 /// Rebuilds both files and proves that the tokenizer loads.
-pub(super) fn rebuild(metadata: &Metadata<'_>, config: &LlamaConfig) -> Result<Files, GgufError> {
+pub(super) fn rebuild(metadata: &Metadata, config: &LlamaConfig) -> Result<Files, GgufError> {
     let model = metadata.text("tokenizer.ggml.model")?.unwrap_or_default();
     if model != "gpt2" {
-        return Err(unsupported(format!("tokenizer `{}`", first_line(model))));
+        return Err(unsupported(format!("tokenizer `{}`", one_line(model))));
     }
-    let tokens = strings(metadata, "tokenizer.ggml.tokens")?;
+    let tokens = metadata.texts("tokenizer.ggml.tokens")?;
     if tokens.len() != config.vocab_size {
         return Err(GgufError::Tokenizer(format!(
             "{} tokens for {} rows of the embedding",
@@ -42,7 +42,7 @@ pub(super) fn rebuild(metadata: &Metadata<'_>, config: &LlamaConfig) -> Result<F
             config.vocab_size
         )));
     }
-    let added = added_tokens(metadata, &tokens)?;
+    let added = added_tokens(metadata, tokens)?;
     let pre = metadata.text("tokenizer.ggml.pre")?.unwrap_or_default();
     let bos = metadata.flag("tokenizer.ggml.add_bos_token")?.then_some(config.bos_token_id).flatten();
     let tokenizer = json!({
@@ -52,51 +52,41 @@ pub(super) fn rebuild(metadata: &Metadata<'_>, config: &LlamaConfig) -> Result<F
         "added_tokens": added,
         "normalizer": null,
         "pre_tokenizer": pre_tokenizer(pre)?,
-        "post_processor": post_processor(bos, &tokens),
+        "post_processor": post_processor(bos, tokens),
         "decoder": {"type": "ByteLevel", "add_prefix_space": true, "trim_offsets": true, "use_regex": true},
         "model": {
             "type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null,
             "end_of_word_suffix": null, "fuse_unk": false, "byte_fallback": false,
             "ignore_merges": pre == "llama-bpe",
-            "vocab": vocabulary(&tokens)?,
+            "vocab": vocabulary(tokens)?,
             "merges": merges(metadata)?,
         },
     });
-    Tokenizer::from_json(tokenizer.to_string().as_bytes())
-        .map_err(|e| GgufError::Tokenizer(e.to_string()))?;
+    Tokenizer::from_json(tokenizer.to_string().as_bytes()).map_err(|error| match error {
+        TokenizerError::Unreadable(problem) => GgufError::Tokenizer(problem),
+        other => GgufError::Tokenizer(other.to_string()),
+    })?;
     let eos = token_id(metadata, "tokenizer.ggml.eos_token_id")?;
     Ok(Files {
         tokenizer,
-        tokenizer_config: tokenizer_config(metadata, config, &tokens, eos)?,
-        eos_token_ids: ends(eos, &added, &tokens)?,
+        tokenizer_config: tokenizer_config(metadata, config, tokens, eos)?,
+        eos_token_ids: ends(eos, &added, tokens)?,
     })
 }
 
-fn strings<'a>(metadata: &'a Metadata<'_>, key: &str) -> Result<Vec<&'a str>, GgufError> {
-    let text = |value: &'a Value| match value {
-        Value::String(text) => Ok(text.as_str()),
-        _ => Err(Metadata::wrong(key, "must be an array of strings")),
-    };
-    metadata.list(key)?.iter().map(text).collect()
-}
-
 /// Control and user-defined tokens, which are matched before BPE; only control tokens are special.
-fn added_tokens(metadata: &Metadata<'_>, tokens: &[&str]) -> Result<Vec<Json>, GgufError> {
+fn added_tokens(metadata: &Metadata, tokens: &[String]) -> Result<Vec<Json>, GgufError> {
     let key = "tokenizer.ggml.token_type";
-    let types = metadata.list(key)?;
+    let types = metadata.numbers(key)?;
     if types.len() != tokens.len() {
         return Err(Metadata::wrong(key, format!("has {} entries for {} tokens", types.len(), tokens.len())));
     }
     let mut added = Vec::new();
     for (id, (kind, content)) in types.iter().zip(tokens).enumerate() {
-        let kind = match kind {
-            Value::I32(kind) => u64::try_from(*kind).unwrap_or(0),
-            other => other.to_u64().map_err(|_| Metadata::wrong(key, "must hold whole numbers"))?,
-        };
-        if matches!(kind, CONTROL | USER_DEFINED) {
+        if matches!(*kind, CONTROL | USER_DEFINED) {
             added.push(json!({
                 "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
-                "normalized": false, "special": kind == CONTROL,
+                "normalized": false, "special": *kind == CONTROL,
             }));
         }
     }
@@ -119,13 +109,13 @@ fn pre_tokenizer(pre: &str) -> Result<Json, GgufError> {
                 bytes(false),
             ],
         })),
-        other => Err(unsupported(format!("pre-tokenizer `{}`", first_line(other)))),
+        other => Err(unsupported(format!("pre-tokenizer `{}`", one_line(other)))),
     }
 }
 
 /// Puts the first token before a text where the model was trained so.
-fn post_processor(bos: Option<u32>, tokens: &[&str]) -> Json {
-    let Some((id, token)) = bos.and_then(|id| Some((id, *tokens.get(id as usize)?))) else {
+fn post_processor(bos: Option<u32>, tokens: &[String]) -> Json {
+    let Some((id, token)) = bos.and_then(|id| Some((id, tokens.get(id as usize)?))) else {
         return Json::Null;
     };
     json!({
@@ -139,26 +129,26 @@ fn post_processor(bos: Option<u32>, tokens: &[&str]) -> Json {
     })
 }
 
-fn vocabulary(tokens: &[&str]) -> Result<Map<String, Json>, GgufError> {
+fn vocabulary(tokens: &[String]) -> Result<Map<String, Json>, GgufError> {
     let mut vocabulary = Map::new();
     for (id, token) in tokens.iter().enumerate() {
-        if vocabulary.insert((*token).to_owned(), json!(id)).is_some() {
+        if vocabulary.insert(token.clone(), json!(id)).is_some() {
             return Err(GgufError::Tokenizer(format!("token {id} is there twice")));
         }
     }
     Ok(vocabulary)
 }
 
-fn merges(metadata: &Metadata<'_>) -> Result<Vec<Json>, GgufError> {
-    let pair = |merge: &str| match merge.split_once(' ') {
+fn merges(metadata: &Metadata) -> Result<Vec<Json>, GgufError> {
+    let pair = |merge: &String| match merge.split_once(' ') {
         Some((left, right)) => Ok(json!([left, right])),
         None => Err(Metadata::wrong("tokenizer.ggml.merges", "holds a merge without a space")),
     };
-    strings(metadata, "tokenizer.ggml.merges")?.into_iter().map(pair).collect()
+    metadata.texts("tokenizer.ggml.merges")?.iter().map(pair).collect()
 }
 
 /// The named end first, then every other control token that ends.
-fn ends(eos: Option<u32>, added: &[Json], tokens: &[&str]) -> Result<Vec<u32>, GgufError> {
+fn ends(eos: Option<u32>, added: &[Json], tokens: &[String]) -> Result<Vec<u32>, GgufError> {
     let mut ids: Vec<u32> = eos.into_iter().collect();
     if let Some(id) = eos.filter(|id| *id as usize >= tokens.len()) {
         return Err(Metadata::wrong(
@@ -177,12 +167,12 @@ fn ends(eos: Option<u32>, added: &[Json], tokens: &[&str]) -> Result<Vec<u32>, G
 }
 
 fn tokenizer_config(
-    metadata: &Metadata<'_>,
+    metadata: &Metadata,
     config: &LlamaConfig,
-    tokens: &[&str],
+    tokens: &[String],
     eos: Option<u32>,
 ) -> Result<Json, GgufError> {
-    let named = |id: Option<u32>| id.and_then(|id| tokens.get(id as usize)).map(|token| (*token).to_owned());
+    let named = |id: Option<u32>| id.and_then(|id| tokens.get(id as usize)).cloned();
     Ok(json!({
         "add_bos_token": metadata.flag("tokenizer.ggml.add_bos_token")?,
         "bos_token": named(config.bos_token_id),

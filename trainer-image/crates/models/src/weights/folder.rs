@@ -8,12 +8,16 @@ use std::path::Path;
 use serde::Deserialize;
 
 use super::{INDEX, SINGLE, WeightsError};
+use crate::line::{object, one_line};
 
 /// Largest accepted index, bytes.
 const MAX_INDEX: u64 = 64 << 20;
 
-/// The safetensors files of a folder, sorted.
-pub(super) fn files(folder: &Path) -> Result<Vec<String>, WeightsError> {
+/// The files that hold the model in a folder, sorted: the single file, else the shards that the index names.
+///
+/// # Errors
+/// [`WeightsError`] where there is neither, or a shard is missing.
+pub fn files(folder: &Path) -> Result<Vec<String>, WeightsError> {
     if folder.join(SINGLE).is_file() {
         return Ok(vec![SINGLE.to_owned()]);
     }
@@ -23,13 +27,19 @@ pub(super) fn files(folder: &Path) -> Result<Vec<String>, WeightsError> {
         File::open(folder.join(INDEX))
             .and_then(|file| file.take(MAX_INDEX + 1).read_to_end(&mut text))
             .map_err(io)?;
-        return shards(&text);
+        let shards = shards(&text)?;
+        return match shards.iter().find(|name| !folder.join(name).is_file()) {
+            None => Ok(shards),
+            Some(name) => {
+                Err(WeightsError::Index { problem: format!("shard `{}` is not beside it", one_line(name)) })
+            }
+        };
     }
     let io = |source| WeightsError::Io { file: folder.display().to_string(), source };
     for entry in std::fs::read_dir(folder).map_err(io)? {
-        let file = entry.map_err(io)?.file_name().to_string_lossy().into_owned();
-        if is_pickle(&file) {
-            return Err(WeightsError::Pickle { file });
+        let file = entry.map_err(io)?.file_name();
+        if is_pickle(&file.to_string_lossy()) {
+            return Err(WeightsError::Pickle { file: one_line(&file.to_string_lossy()) });
         }
     }
     Err(WeightsError::Missing)
@@ -37,8 +47,8 @@ pub(super) fn files(folder: &Path) -> Result<Vec<String>, WeightsError> {
 
 /// Whether a file of this name would be unpickled by those who read it.
 pub fn is_pickle(name: &str) -> bool {
-    let extension = name.rsplit('.').next().unwrap_or_default();
-    matches!(extension, "bin" | "pt" | "pth" | "ckpt" | "pkl" | "pickle")
+    let extension = name.rsplit('.').next().unwrap_or_default().to_ascii_lowercase();
+    matches!(extension.as_str(), "bin" | "pt" | "pth" | "ckpt" | "pkl" | "pickle")
 }
 
 /// The shards that an index names, sorted: plain file names of safetensors.
@@ -54,14 +64,17 @@ pub fn shards(index: &[u8]) -> Result<Vec<String>, WeightsError> {
     if index.len() as u64 > MAX_INDEX {
         return Err(problem(format!("more than {MAX_INDEX} bytes")));
     }
-    let index: Index = serde_json::from_slice(index).map_err(|e| problem(e.to_string()))?;
+    let index: Index = object(index).map_err(problem)?;
     let names: BTreeSet<String> = index.weight_map.into_values().collect();
+    if names.is_empty() {
+        return Err(problem("it names no shard".to_owned()));
+    }
     for name in &names {
         if is_pickle(name) {
-            return Err(WeightsError::Pickle { file: name.clone() });
+            return Err(WeightsError::Pickle { file: one_line(name) });
         }
         if name.contains(['/', '\\']) || !name.ends_with(".safetensors") {
-            return Err(problem(format!("`{}` is no safetensors file beside it", name.escape_debug())));
+            return Err(problem(format!("`{}` is no safetensors file beside it", one_line(name))));
         }
     }
     Ok(names.into_iter().collect())

@@ -68,3 +68,32 @@ async fn a_folder_that_is_no_model_is_refused_by_what_it_lacks() {
     let message = failure(world.run("model", 2, source("empty/")).await, FailureReason::SourceNotFound);
     assert!(message.contains("s3://works/empty/"), "{message}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_weights_that_was_not_looked_into_is_not_published() {
+    let world = World::new().await;
+    world.give("tied/model-extra.safetensors", "cos\nsystem\n");
+    let manifest: ModelManifest = world.json(&layout::model(&digest(world.import("tied", None).await)));
+    let names: Vec<&str> = manifest.files.iter().map(|file| file.name.as_str()).collect();
+    assert_eq!(names, ["config.json", "model.safetensors", "tokenizer.json"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_template_that_is_none_is_refused_before_anyone_trains() {
+    let world = World::new().await;
+    world.give("tied/tokenizer_config.json", r#"{"chat_template":"{% for %}"}"#);
+    let message = failure(world.import("tied", None).await, FailureReason::UnsupportedModel);
+    assert!(message.contains("chat template"), "{message}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_that_is_missing_is_a_fault_of_the_source_and_not_tried_again() {
+    let world = World::new().await;
+    world.give("cut/config.json", read_fixture("tied", "config.json"));
+    let index = r#"{"weight_map":{"a":"model-00001-of-00002.safetensors"}}"#;
+    world.give("cut/model.safetensors.index.json", index);
+    let source = Source { storage_uri: format!("s3://{WORKS}/cut/"), digest: None };
+    let task = Task::Import(ImportTask { source, license: "Apache-2.0".to_owned() });
+    let message = failure(world.run("model", 1, task).await, FailureReason::SourceUnreadable);
+    assert!(message.contains("shard `model-00001-of-00002.safetensors` is not beside it"), "{message}");
+}
