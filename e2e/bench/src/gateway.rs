@@ -198,6 +198,7 @@ async fn measure(
                 tokio::task::spawn_blocking(move || load(&folder, address, &ask, connections, time)).await?;
             let answered = measured.with_context(|| format!("{} (streamed: {stream})", side.name))?;
             if run > 0 {
+                ensure!(answered.requests > 0, "{} answered nothing in {} s", side.name, options.seconds);
                 figures.take(&answered);
                 let how = if stream { "streamed" } else { "whole" };
                 progress.say(&format!(

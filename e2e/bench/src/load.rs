@@ -80,7 +80,7 @@ pub fn load(
     let line = text.lines().rev().find(|line| line.starts_with('{')).context("wrk printed no figures")?;
     let answered: Answered = serde_json::from_str(line)?;
     ensure!(
-        answered.refused == 0 && answered.broken == 0 && answered.requests > 0,
+        answered.refused == 0 && answered.broken == 0,
         "of {} requests {} were refused and {} broke off",
         answered.requests,
         answered.refused,
