@@ -11,6 +11,7 @@ mod deployment;
 mod domain;
 mod fine_tune;
 mod garage;
+mod glimpse;
 mod network;
 mod operate;
 mod pipeline;

@@ -7,7 +7,7 @@ use cooperator_api::collective::{Collective, Departed};
 use cooperator_core::time::{Clock, Timestamp};
 use cooperator_store::{Credentials, Store};
 use k8s_openapi::api::core::v1::Secret;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
 use kube::{Api, Client, Resource, ResourceExt as _};
@@ -107,11 +107,38 @@ impl Pipeline {
         K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
             + Clone
             + DeserializeOwned
-            + std::fmt::Debug,
+            + std::fmt::Debug
+            + Send,
+    {
+        let mut all = Vec::new();
+        self.each(namespace, |object| all.push(object)).await?;
+        Ok(all)
+    }
+
+    /// Hands over all objects of a kind in the namespace, read page by page: memory holds one page of them as it is
+    /// written.
+    ///
+    /// # Errors
+    /// [`Error::Read`], also when the objects changed so much meanwhile that the API server begins anew.
+    pub async fn each<K>(&self, namespace: &str, mut take: impl FnMut(K) + Send) -> Result<(), Error>
+    where
+        K: Resource<DynamicType = (), Scope = kube::core::NamespaceResourceScope>
+            + Clone
+            + DeserializeOwned
+            + std::fmt::Debug
+            + Send,
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
-        let what = format!("every {} of namespace `{namespace}`", K::kind(&()));
-        Ok(api.list(&Default::default()).await.map_err(read(what))?.items)
+        let mut page = ListParams::default().limit(cooperator_kit::PAGE);
+        loop {
+            let what = format!("every {} of namespace `{namespace}`", K::kind(&()));
+            let list = api.list(&page).await.map_err(read(what))?;
+            list.items.into_iter().for_each(&mut take);
+            match list.metadata.continue_.filter(|token| !token.is_empty()) {
+                Some(token) => page = page.continue_token(&token),
+                None => return Ok(()),
+            }
+        }
     }
 
     /// Sets what a Collective has still to recover for FineTunes that are no more. It is refused if the Collective has

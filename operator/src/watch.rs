@@ -17,6 +17,7 @@ use futures::future::BoxFuture;
 use k8s_openapi::api::apps::v1;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
+use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
 use kube::runtime::watcher;
@@ -24,7 +25,9 @@ use kube::{Api, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 
 use crate::context::Context;
-use crate::pipeline::Pipeline;
+use crate::glimpse::Glimpse;
+use crate::pipeline::{Error, Pipeline};
+use crate::settlement::periods::Costs;
 use crate::{api_key, base_model, collective, contribution, dataset, deployment, fine_tune, settlement};
 
 /// The one list. Each runs until `runner` is stopped.
@@ -45,71 +48,68 @@ pub fn controllers(context: &Arc<Context>, runner: &Runner) -> Vec<BoxFuture<'st
 
 fn collectives(context: &Arc<Context>, runner: &Runner) -> BoxFuture<'static, ()> {
     let pipeline = &context.pipeline;
-    let controller = Controller::new(all::<Collective>(pipeline), watch_config())
-        .owns(all::<v1::Deployment>(pipeline), ours("collective"));
-    drive("collective", controller, runner, collective::reconcile, context)
+    let controller = of::<Collective>(pipeline).owns(all::<v1::Deployment>(pipeline), ours("collective"));
+    drive("collective", controller, runner, collective::reconcile, context, pipeline)
 }
 
 fn api_keys(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, ()> {
-    let controller = Controller::new(all::<ApiKey>(pipeline), watch_config());
-    drive("apikey", controller, runner, api_key::reconcile, pipeline)
+    drive("apikey", of::<ApiKey>(pipeline), runner, api_key::reconcile, pipeline, pipeline)
 }
 
 fn base_models(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, ()> {
-    let controller = Controller::new(all::<BaseModel>(pipeline), watch_config());
+    let controller = of::<BaseModel>(pipeline);
     let store = controller.store();
     let controller = controller
         .owns(all::<Job>(pipeline), ours("basemodel"))
         .watches(all::<Pod>(pipeline), ours("basemodel"), of_run)
-        .watches(all::<Collective>(pipeline), watch_config(), move |collective| {
-            select(&store, &collective, |model, name| model.spec.collective_ref.name == name)
+        .watches(seen::<Collective>(pipeline), watch_config(), move |collective| {
+            select(&store, &collective, |model, name| model.is_of(name))
         });
-    drive("basemodel", controller, runner, base_model::reconcile, pipeline)
+    drive("basemodel", controller, runner, base_model::reconcile, pipeline, pipeline)
 }
 
 fn contributions(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, ()> {
-    let controller = Controller::new(all::<Contribution>(pipeline), watch_config());
+    let controller = of::<Contribution>(pipeline);
     let store = controller.store();
     let controller = controller
-        .watches(all::<Collective>(pipeline), watch_config(), move |collective| {
-            select(&store, &collective, |work, name| work.spec.collective_ref.name == name)
+        .watches(seen::<Collective>(pipeline), watch_config(), move |collective| {
+            select(&store, &collective, |work, name| work.is_of(name))
         })
         .watches(all::<Dataset>(pipeline), watch_config(), |dataset| {
             let namespace = dataset.namespace().unwrap_or_default();
             let rows = dataset.status.unwrap_or_default().contributions;
             rows.into_iter().map(move |row| ObjectRef::new(&row.name).within(&namespace))
         });
-    drive("contribution", controller, runner, contribution::reconcile, pipeline)
+    drive("contribution", controller, runner, contribution::reconcile, pipeline, pipeline)
 }
 
 fn datasets(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, ()> {
-    let controller = Controller::new(all::<Dataset>(pipeline), watch_config());
+    let controller = of::<Dataset>(pipeline);
     let (by_collective, by_model, by_work) = (controller.store(), controller.store(), controller.store());
     let controller = controller
         .owns(all::<Job>(pipeline), ours("dataset"))
         .watches(all::<Pod>(pipeline), ours("dataset"), of_run)
-        .watches(all::<Collective>(pipeline), watch_config(), move |collective| {
-            select(&by_collective, &collective, |dataset, name| dataset.spec.collective_ref.name == name)
+        .watches(seen::<Collective>(pipeline), watch_config(), move |collective| {
+            select(&by_collective, &collective, |dataset, name| dataset.is_of(name))
         })
-        .watches(all::<BaseModel>(pipeline), watch_config(), move |model| {
-            select(&by_model, &model, |dataset, name| dataset.spec.base_model_ref.name == name)
+        .watches(seen::<BaseModel>(pipeline), watch_config(), move |model| {
+            select(&by_model, &model, |dataset, name| dataset.starts_from(name))
         })
-        .watches(all::<Contribution>(pipeline), watch_config(), move |work| {
-            let home = work.spec.collective_ref.name.clone();
-            select(&by_work, &work, |dataset, _| dataset.spec.collective_ref.name == home)
+        .watches(seen::<Contribution>(pipeline), watch_config(), move |work| {
+            select(&by_work, &work, |dataset, _| dataset.is_of(work.collective()))
         });
-    drive("dataset", controller, runner, dataset::reconcile, pipeline)
+    drive("dataset", controller, runner, dataset::reconcile, pipeline, pipeline)
 }
 
 fn deployments(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, ()> {
-    let controller = Controller::new(all::<Deployment>(pipeline), watch_config());
+    let controller = of::<Deployment>(pipeline);
     let (by_tune, by_collective) = (controller.store(), controller.store());
     let controller = controller
         .owns(all::<v1::Deployment>(pipeline), ours("deployment"))
-        .watches(all::<FineTune>(pipeline), watch_config(), move |tune| {
-            select(&by_tune, &tune, |deployment, name| deployment.spec.fine_tune_ref.name == name)
+        .watches(seen::<FineTune>(pipeline), watch_config(), move |tune| {
+            select(&by_tune, &tune, |deployment, name| deployment.serves(name))
         })
-        .watches(all::<Collective>(pipeline), watch_config(), move |collective| {
+        .watches(seen::<Collective>(pipeline), watch_config(), move |collective| {
             select(&by_collective, &collective, |_, _| true)
         })
         .watches(all::<Settlement>(pipeline), watch_config(), |settlement| {
@@ -117,53 +117,68 @@ fn deployments(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, 
             let earners = settlement.spec.revenue.into_iter().chain(settlement.spec.corrections);
             earners.map(move |line| ObjectRef::new(&line.deployment).within(&namespace))
         });
-    drive("deployment", controller, runner, deployment::reconcile, pipeline)
+    drive("deployment", controller, runner, deployment::reconcile, pipeline, pipeline)
 }
 
 fn fine_tunes(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, ()> {
-    let controller = Controller::new(all::<FineTune>(pipeline), watch_config());
+    let controller = of::<FineTune>(pipeline);
     let (by_dataset, by_model) = (controller.store(), controller.store());
     let (by_collective, by_work) = (controller.store(), controller.store());
     let controller = controller
         .owns(all::<Job>(pipeline), ours("finetune"))
         .watches(all::<Pod>(pipeline), ours("finetune"), of_run)
-        .watches(all::<Dataset>(pipeline), watch_config(), move |dataset| {
-            select(&by_dataset, &dataset, |tune, name| tune.spec.dataset_ref.name == name)
+        .watches(seen::<Dataset>(pipeline), watch_config(), move |dataset| {
+            select(&by_dataset, &dataset, |tune, name| tune.trains_on(name))
         })
-        .watches(all::<BaseModel>(pipeline), watch_config(), move |model| {
-            select(&by_model, &model, |tune, name| tune.spec.base_model_ref.name == name)
+        .watches(seen::<BaseModel>(pipeline), watch_config(), move |model| {
+            select(&by_model, &model, |tune, name| tune.starts_from(name))
         })
-        .watches(all::<Collective>(pipeline), watch_config(), move |collective| {
+        .watches(seen::<Collective>(pipeline), watch_config(), move |collective| {
             select(&by_collective, &collective, |tune, _| waits(tune))
         })
-        .watches(all::<Contribution>(pipeline), watch_config(), move |work| {
+        .watches(seen::<Contribution>(pipeline), watch_config(), move |work| {
             select(&by_work, &work, |tune, _| waits(tune))
         });
-    drive("finetune", controller, runner, fine_tune::reconcile, pipeline)
+    drive("finetune", controller, runner, fine_tune::reconcile, pipeline, pipeline)
 }
 
 fn settlements(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, ()> {
-    let controller = Controller::new(all::<Settlement>(pipeline), watch_config());
-    drive("settlement", controller, runner, settlement::reconcile, pipeline)
+    drive("settlement", of::<Settlement>(pipeline), runner, settlement::reconcile, pipeline, pipeline)
 }
 
 fn periods(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, ()> {
-    let controller = Controller::new(all::<Collective>(pipeline), watch_config());
+    let controller = of::<Collective>(pipeline);
     let by_tune = controller.store();
     let controller = controller
         .owns(all::<Job>(pipeline), ours("collective"))
         .watches(all::<Pod>(pipeline), ours("collective"), of_run)
-        .watches(all::<Settlement>(pipeline), watch_config(), |settlement| {
+        .watches(seen::<Settlement>(pipeline), watch_config(), |settlement| {
             let namespace = settlement.namespace().unwrap_or_default();
-            Some(ObjectRef::new(&settlement.spec.collective_ref.name).within(&namespace))
+            Some(ObjectRef::new(settlement.collective()).within(&namespace))
         })
-        .watches(all::<FineTune>(pipeline), watch_config(), move |tune| select(&by_tune, &tune, |_, _| true));
-    drive("periods", controller, runner, settlement::periods::reconcile, pipeline)
+        .watches(all::<Glimpse<FineTune, Costs>>(pipeline), watch_config(), move |tune| {
+            let told = tune.status.as_ref().is_some_and(Costs::may_have_changed);
+            if told { select(&by_tune, &tune, |_, _| true) } else { Vec::new() }
+        });
+    drive("periods", controller, runner, settlement::periods::reconcile, pipeline, pipeline)
 }
 
 /// Whether a FineTune may be waiting for a gate.
-fn waits(tune: &FineTune) -> bool {
+fn waits(tune: &Glimpse<FineTune>) -> bool {
     tune.status.as_ref().is_none_or(|status| status.adapter.is_none())
+}
+
+/// A controller of a kind of ours.
+fn of<K>(pipeline: &Pipeline) -> Controller<Glimpse<K>>
+where
+    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + Send + Sync + 'static,
+{
+    Controller::new(seen(pipeline), watch_config())
+}
+
+/// Objects of a kind of ours as far as others need to know them.
+fn seen<K: Resource<DynamicType = ()>>(pipeline: &Pipeline) -> Api<Glimpse<K>> {
+    all(pipeline)
 }
 
 fn all<K: Resource<DynamicType = ()>>(pipeline: &Pipeline) -> Api<K> {
@@ -185,10 +200,10 @@ fn of_run<K: Resource<DynamicType = ()>>(pod: Pod) -> Option<ObjectRef<K>> {
 
 /// The objects of the changed one's namespace that it concerns; `concerns` is given its name.
 fn select<K, Other>(
-    store: &Store<K>,
+    store: &Store<Glimpse<K>>,
     changed: &Other,
-    concerns: impl Fn(&K, &str) -> bool,
-) -> Vec<ObjectRef<K>>
+    concerns: impl Fn(&Glimpse<K>, &str) -> bool,
+) -> Vec<ObjectRef<Glimpse<K>>>
 where
     K: Resource<DynamicType = ()> + Clone + 'static,
     Other: Resource,
@@ -198,21 +213,34 @@ where
     here.filter(|object| concerns(object, &name)).map(|object| ObjectRef::from_obj(&*object)).collect()
 }
 
-/// A controller on the kit's runner.
+/// A controller on the kit's runner. An object is read anew before it is worked on; one that is gone needs nothing more.
 fn drive<K, C, E, F, Fut>(
     name: &'static str,
-    controller: Controller<K>,
+    controller: Controller<Glimpse<K>>,
     runner: &Runner,
     reconcile: F,
     context: &Arc<C>,
+    pipeline: &Arc<Pipeline>,
 ) -> BoxFuture<'static, ()>
 where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + DeserializeOwned + Send + Sync + 'static,
+    K: Resource<DynamicType = (), Scope = NamespaceResourceScope> + Clone + std::fmt::Debug,
+    K: DeserializeOwned + Send + Sync + 'static,
     C: Send + Sync + 'static,
-    E: std::error::Error + Send + 'static,
+    E: std::error::Error + From<Error> + Send + 'static,
     F: Fn(Arc<K>, Arc<C>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Action, E>> + Send + 'static,
 {
-    let (runner, context) = (runner.clone(), context.clone());
-    async move { runner.run(name, controller, reconcile, context).await }.boxed()
+    let (runner, context, pipeline) = (runner.clone(), context.clone(), pipeline.clone());
+    let reconcile = Arc::new(reconcile);
+    let read_anew = move |seen: Arc<Glimpse<K>>, context: Arc<C>| {
+        let (reconcile, pipeline) = (reconcile.clone(), pipeline.clone());
+        async move {
+            let namespace = seen.namespace().unwrap_or_default();
+            match pipeline.get::<K>(&namespace, &seen.name_any()).await? {
+                Some(object) => reconcile(Arc::new(object), context).await,
+                None => Ok(Action::await_change()),
+            }
+        }
+    };
+    async move { runner.run(name, controller, read_anew, context).await }.boxed()
 }

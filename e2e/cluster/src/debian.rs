@@ -44,7 +44,15 @@ pub enum Error {
 /// # Errors
 /// When something is missing and cannot be installed.
 pub fn ensure(progress: &Progress) -> Result<(), Error> {
-    let missing = missing();
+    ensure_packages(&PACKAGES, progress)
+}
+
+/// The same for other packages, each with a file by which it is known to be there.
+///
+/// # Errors
+/// As [`ensure`].
+pub fn ensure_packages(packages: &[(&'static str, &'static str)], progress: &Progress) -> Result<(), Error> {
+    let missing = missing(packages);
     if missing.is_empty() {
         return Ok(());
     }
@@ -58,8 +66,8 @@ pub fn ensure(progress: &Progress) -> Result<(), Error> {
 }
 
 /// The packages whose files are not here.
-fn missing() -> Vec<&'static str> {
-    PACKAGES.iter().filter(|(_, file)| !Path::new(file).exists()).map(|(name, _)| *name).collect()
+fn missing(packages: &[(&'static str, &'static str)]) -> Vec<&'static str> {
+    packages.iter().filter(|(_, file)| !Path::new(file).exists()).map(|(name, _)| *name).collect()
 }
 
 fn install(missing: &[&'static str]) -> Result<(), Error> {

@@ -103,7 +103,7 @@ pub async fn kills(programs: &Programs, gateway: &Path, count: u32, seed: u64) -
     step.done();
     let model = model().await?;
     point_to(&stage, model).await?;
-    let running = Gateway::new(&stage, gateway).await?;
+    let running = Gateway::new(&stage, gateway, "200ms").await?;
     running.start()?;
     running.answers().await?;
     let calls = Arc::new(Calls::default());
@@ -120,8 +120,7 @@ pub async fn kills(programs: &Programs, gateway: &Path, count: u32, seed: u64) -
     step.done();
     calls.stop.store(true, Ordering::SeqCst);
     callers.join_all().await;
-    // SIGTERM: every row goes to object storage.
-    running.processes.stop_all(&[NAME])?;
+    running.stop()?;
     let rows = rows(&stage).await?;
     Ok(calls.held_against(&rows, count, began.elapsed()))
 }
@@ -142,7 +141,11 @@ async fn point_to(stage: &Stage, model: SocketAddr) -> Result<()> {
     Ok(())
 }
 
-async fn key(stage: &Stage) -> Result<String> {
+/// The key that opens the story's Deployment.
+///
+/// # Errors
+/// When its Secret cannot be read.
+pub async fn key(stage: &Stage) -> Result<String> {
     secret::read(&stage.client, NAMESPACE, "radio-key").await?.text(SECRET_FIELD)
 }
 
@@ -173,15 +176,20 @@ async fn model() -> Result<SocketAddr> {
 }
 
 /// The gateway as a process with a folder that outlives it.
-struct Gateway {
+pub struct Gateway {
     processes: Processes,
     program: std::path::PathBuf,
     environment: BTreeMap<&'static str, String>,
-    address: SocketAddr,
+    /// Where callers connect.
+    pub address: SocketAddr,
 }
 
 impl Gateway {
-    async fn new(stage: &Stage, program: &Path) -> Result<Self> {
+    /// For the story's Collective, whose usage it uploads at this interval. It does not run yet.
+    ///
+    /// # Errors
+    /// When the Collective has no bucket.
+    pub async fn new(stage: &Stage, program: &Path, upload_interval: &str) -> Result<Self> {
         let [address, metrics] = ports::free()?.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
         let (location, key) = story::bucket(stage).await?;
         let environment = [
@@ -192,7 +200,7 @@ impl Gateway {
             ("COOPERATOR_LISTEN", address.to_string()),
             ("COOPERATOR_METRICS_LISTEN", metrics.to_string()),
             ("COOPERATOR_WAL_DIR", stage.folder.join("wal").display().to_string()),
-            ("COOPERATOR_UPLOAD_INTERVAL", "200ms".into()),
+            ("COOPERATOR_UPLOAD_INTERVAL", upload_interval.into()),
             ("COOPERATOR_S3_ENDPOINT", location.endpoint),
             ("COOPERATOR_S3_REGION", location.region),
             ("COOPERATOR_S3_BUCKET", location.bucket),
@@ -204,11 +212,22 @@ impl Gateway {
         Ok(Self { processes, program: program.to_owned(), environment: environment.into(), address })
     }
 
-    fn start(&self) -> Result<()> {
+    /// Starts it; returns its process id.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start(&self) -> Result<i32> {
         let mut command = Command::new(&self.program);
         command.envs(&self.environment);
-        self.processes.start(NAME, &command)?;
-        Ok(())
+        Ok(self.processes.start(NAME, &command)?)
+    }
+
+    /// Ends it by SIGTERM: every row goes to object storage.
+    ///
+    /// # Errors
+    /// When its files cannot be removed.
+    pub fn stop(&self) -> Result<()> {
+        Ok(self.processes.stop_all(&[NAME])?)
     }
 
     fn kill(&self) -> Result<()> {
@@ -221,7 +240,10 @@ impl Gateway {
     }
 
     /// Waits until it takes connections.
-    async fn answers(&self) -> Result<()> {
+    ///
+    /// # Errors
+    /// When it does not.
+    pub async fn answers(&self) -> Result<()> {
         let began = Instant::now();
         while tokio::net::TcpStream::connect(self.address).await.is_err() {
             if began.elapsed() > PATIENCE {

@@ -47,7 +47,8 @@ impl Operator {
     pub fn start(program: &Path, reach: &Reach, folder: &Path) -> Result<Self> {
         let processes = Processes::new(folder, Life::Tied);
         let [listen, metrics] = ports::free()?;
-        let command = command(program, reach, listen, metrics);
+        // The same pod, whose container died: it finds its own Lease and need not wait for it to expire.
+        let command = command(program, reach, "operator-0", listen, metrics);
         let first = processes.start(NAME, &command)?;
         let (pid, deaths) = (Arc::new(AtomicI32::new(first)), Arc::new(AtomicU32::new(0)));
         let watch = tokio::spawn(keep(processes.clone(), command, pid.clone(), deaths.clone()));
@@ -90,16 +91,16 @@ async fn keep(processes: Processes, command: Command, pid: Arc<AtomicI32>, death
     }
 }
 
-fn command(program: &Path, reach: &Reach, listen: u16, metrics: u16) -> Command {
+/// The operator in a pod of this name.
+pub fn command(program: &Path, reach: &Reach, pod: &str, listen: u16, metrics: u16) -> Command {
     let mut command = Command::new(program);
     let local = |port: u16| format!("127.0.0.1:{port}");
     command.args(["--operator-image", "operator:test", "--trainer-image", "trainer:test"]);
     command.args(["--progress-url", &format!("http://{}", local(listen))]);
     command.args(["--store-endpoint", &reach.s3, "--store-admin-url", &reach.admin]);
     command.args(["--listen", &local(listen), "--metrics-listen", &local(metrics)]);
-    // The same pod, whose container died: it finds its own Lease and need not wait for it to expire.
     for (name, value) in [
-        ("POD_NAME", "operator-0"),
+        ("POD_NAME", pod),
         ("POD_NAMESPACE", "default"),
         ("STORE_ADMIN_TOKEN", &reach.admin_token),
         ("RUST_LOG", "info"),

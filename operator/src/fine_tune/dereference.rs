@@ -23,9 +23,13 @@ pub struct Trained {
     pub storage_uri: String,
 }
 
-/// Everything a FineTune refers to.
+/// Everything a FineTune refers to. One that has its adapter needs nothing any more but the Collective that pays.
 pub async fn world(pipeline: &Pipeline, tune: &FineTune) -> Result<World, Error> {
     let namespace = tune.namespace().unwrap_or_default();
+    let status = tune.status.as_ref().filter(|status| status.adapter.is_some());
+    if let Some(home) = status.and_then(|status| status.collective.as_ref()) {
+        return Ok(World { collective: pipeline.get(&namespace, home).await?, ..World::default() });
+    }
     let dataset: Option<cooperator_api::dataset::Dataset> =
         pipeline.get(&namespace, &tune.spec.dataset_ref.name).await?;
     let known = tune.status.as_ref().and_then(|status| status.collective.clone());

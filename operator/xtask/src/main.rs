@@ -1,5 +1,6 @@
 //! `cargo xtask`: what a developer runs.
 
+mod bench;
 mod cache;
 mod cluster;
 mod codegen;
@@ -44,6 +45,8 @@ enum Command {
     /// Kill parts of Cooperator at the worst moments, and look whether it shows
     #[command(subcommand)]
     Faults(faults::Victim),
+    /// Measure a part beside others that do the same; results go to e2e/bench/RESULTS.md
+    Bench(bench::Options),
     /// Run all that has to hold: formatting, clippy, every test, generated files, the chart
     Test,
 }
@@ -68,6 +71,7 @@ fn run() -> Result<()> {
         Command::Down => cluster::down(&progress),
         Command::Image(options) => image::image(&options, &progress),
         Command::Faults(victim) => faults::faults(&victim, &progress),
+        Command::Bench(options) => bench::bench(&options, &progress),
         Command::Test => test::test(&root, &progress),
     }
 }

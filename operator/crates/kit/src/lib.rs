@@ -19,4 +19,4 @@ mod testing;
 
 pub use apply::{ApplyError, apply, delete};
 pub use health::Health;
-pub use run::{Runner, watch_config};
+pub use run::{PAGE, Runner, watch_config};

@@ -28,10 +28,13 @@ use crate::health::Health;
 const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(300));
 /// Seconds after which a watch is asked for again, so that one that died in silence is noticed within the minute.
 const WATCH_SECONDS: u32 = 50;
+/// Objects of a page of a list: as they are written they take some ten kilobytes each, and every watch begins with a
+/// list, at the same time as the others.
+pub const PAGE: u32 = 100;
 
 /// How every watch of ours is made.
 pub fn watch_config() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH_SECONDS)
+    watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE)
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]

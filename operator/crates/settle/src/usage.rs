@@ -205,11 +205,39 @@ impl<'a> Counting<'a> {
         if header.last_sequence < self.chain.through() {
             return Ok(());
         }
+        if reader.follows(&self.chain) {
+            while let Some(rows) = reader.next_group()? {
+                self.next_rows(rows, reader.chain())?;
+            }
+            return Ok(());
+        }
         let mut link = self.link(&header)?;
         while let Some(rows) = reader.next_group()? {
             self.rows(rows, &mut link)?;
         }
         Ok(link.finish(&header)?)
+    }
+
+    /// Counts rows that follow, up to the period's end; `after` is the chain after the last of them, already checked.
+    fn next_rows(&mut self, rows: Vec<UsageRow>, after: &Chain) -> Result<(), SegmentError> {
+        if self.done {
+            return Ok(());
+        }
+        // A log goes forward in time: the last row tells of all.
+        if rows.last().is_none_or(|last| last.time < self.period.end) {
+            rows.into_iter().try_for_each(|row| self.tally.add(row, self.period))?;
+            self.chain = after.clone();
+            return Ok(());
+        }
+        for row in rows {
+            if row.time >= self.period.end {
+                self.done = true;
+                return Ok(());
+            }
+            self.chain.append(&row)?;
+            self.tally.add(row, self.period)?;
+        }
+        Ok(())
     }
 
     /// Counts the rows that were not, up to the period's end. What follows is only checked.

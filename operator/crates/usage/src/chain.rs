@@ -180,6 +180,14 @@ impl Header {
         })
     }
 
+    /// Whether the segment begins just after the last row of `chain`.
+    pub(crate) fn follows(&self, chain: &Chain) -> bool {
+        let Self { gateway, first_sequence, previous, .. } = self;
+        *gateway == chain.gateway
+            && Some(*first_sequence) == chain.through.checked_add(1)
+            && *previous == chain.head
+    }
+
     /// The chain where the segment goes on from it.
     pub(crate) fn before(&self) -> Chain {
         Chain::resume(&self.gateway, self.first_sequence.saturating_sub(1), self.previous)

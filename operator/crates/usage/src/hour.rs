@@ -104,6 +104,22 @@ impl<R: ChunkReader + 'static> HourReader<R> {
         &self.header
     }
 
+    /// Whether the hour goes on just where `chain` stands. If so it is checked from there, so that one computation shows
+    /// both that the hour is whole and that it follows; else from where the hour itself says. To be asked before the
+    /// first group.
+    pub fn follows(&mut self, chain: &Chain) -> bool {
+        let follows = self.header.follows(chain);
+        if follows {
+            self.chain = chain.clone();
+        }
+        follows
+    }
+
+    /// The chain after the last group that was read.
+    pub const fn chain(&self) -> &Chain {
+        &self.chain
+    }
+
     /// The next rows, at most a group of them, already checked; none after the last.
     ///
     /// # Errors

@@ -76,6 +76,23 @@ fn an_hour_of_several_groups_reads_as_it_was_written() {
 }
 
 #[test]
+fn an_hour_follows_where_it_begins_and_is_then_checked_from_there() {
+    let (_, chain, first) = pack_hour(&Chain::genesis(GATEWAY), rows(1..=3));
+    let (_, end, second) = pack_hour(&chain, rows(4..=5));
+    let mut reader = HourReader::open(second.clone()).unwrap();
+    assert!(!reader.follows(&Chain::genesis(GATEWAY)) && !reader.follows(&end));
+    assert!(reader.follows(&chain));
+    assert_eq!(reader.next_group().unwrap().unwrap(), rows(4..=5));
+    assert_eq!(*reader.chain(), end);
+    assert_eq!(reader.next_group().unwrap(), None);
+    let forged = Chain::resume(GATEWAY, 3, Digest::of(b"another log"));
+    assert!(
+        !HourReader::open(second).unwrap().follows(&forged)
+            && !HourReader::open(first).unwrap().follows(&forged)
+    );
+}
+
+#[test]
 fn a_changed_row_breaks_the_chain() {
     let (_, bytes) = chunk::encode(&mut Chain::genesis(GATEWAY), &rows(1..=3)).unwrap();
     let text = String::from_utf8(bytes).unwrap().replace("\"inputTokens\":20,", "\"inputTokens\":21,");

@@ -2,10 +2,12 @@
 //! statement becomes a Settlement.
 
 mod due;
+mod expense;
 mod reconcile;
 mod task;
 
 #[cfg(test)]
 mod tests;
 
+pub use expense::Costs;
 pub use reconcile::reconcile;

@@ -13,6 +13,7 @@ use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt as _};
 
 use super::due::{self, Due};
+use super::expense::Expense;
 use super::task::{self, Ledger};
 use crate::domain;
 use crate::pipeline::{Error, Pipeline, again, owner};
@@ -68,9 +69,11 @@ pub async fn reconcile(collective: Arc<Collective>, pipeline: Arc<Pipeline>) -> 
 
 async fn ledger(pipeline: &Pipeline, collective: &Collective) -> Result<Ledger, Error> {
     let namespace = collective.namespace().unwrap_or_default();
+    let mut expenses = Vec::new();
+    pipeline.each(&namespace, |tune| expenses.extend(Expense::of(tune))).await?;
     Ok(Ledger {
         settlements: pipeline.list(&namespace).await?,
-        fine_tunes: pipeline.list(&namespace).await?,
+        expenses,
         datasets: pipeline.list(&namespace).await?,
     })
 }

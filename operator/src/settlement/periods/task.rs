@@ -3,9 +3,8 @@
 use std::collections::BTreeMap;
 
 use cooperator_api::collective::{Collective, CostRecovery, Departed, SplitBy as ApiSplitBy};
-use cooperator_api::common::{Money, condition};
+use cooperator_api::common::Money;
 use cooperator_api::dataset::Dataset;
-use cooperator_api::fine_tune::FineTune;
 use cooperator_api::settlement::Settlement;
 use cooperator_contract::run::Task;
 use cooperator_contract::settle::{
@@ -17,6 +16,7 @@ use cooperator_core::period::Period;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
+use super::expense::Expense;
 use crate::domain::{parse_time, resources};
 use crate::runs::{Bucket, Owner, Plan, Program, Shape, short};
 
@@ -30,22 +30,22 @@ const TTL_SECONDS: i32 = 604_800;
 pub struct Ledger {
     /// Every Settlement.
     pub settlements: Vec<Settlement>,
-    /// Every FineTune.
-    pub fine_tunes: Vec<FineTune>,
+    /// What every FineTune has cost.
+    pub expenses: Vec<Expense>,
     /// Every Dataset: a FineTune belongs to the Collective of its Dataset, until it knows it by itself.
     pub datasets: Vec<Dataset>,
 }
 
 impl Ledger {
-    fn of<'a>(&'a self, collective: &'a str) -> impl Iterator<Item = &'a FineTune> {
+    fn of<'a>(&'a self, collective: &'a str) -> impl Iterator<Item = &'a Expense> {
         let home: BTreeMap<String, &str> = self
             .datasets
             .iter()
             .map(|dataset| (dataset.name_any(), dataset.spec.collective_ref.name.as_str()))
             .collect();
-        self.fine_tunes.iter().filter(move |tune| {
-            let known = tune.status.as_ref().and_then(|status| status.collective.as_deref());
-            known.or_else(|| home.get(&tune.spec.dataset_ref.name).copied()) == Some(collective)
+        self.expenses.iter().filter(move |expense| {
+            let known = expense.collective.as_deref();
+            known.or_else(|| home.get(&expense.dataset).copied()) == Some(collective)
         })
     }
 
@@ -121,10 +121,13 @@ fn rule(rule: &cooperator_api::collective::SplitRule) -> SplitRule {
 /// name. One whose end was written down late is in the next period, none in two.
 fn costs(collective: &Collective, end: Timestamp, ledger: &Ledger) -> Vec<CostLine> {
     let name = collective.name_any();
-    let present = ledger.of(&name).filter(|tune| !has_departed(collective, tune)).filter_map(|tune| {
-        let amount = tune.status.as_ref()?.cost.as_ref()?.amount.clone();
-        Some((over(tune)?, CostLine { fine_tune: tune.name_any(), amount }))
-    });
+    let present =
+        ledger.of(&name).filter(|expense| !has_departed(collective, expense)).filter_map(|expense| {
+            Some((
+                expense.over?,
+                CostLine { fine_tune: expense.fine_tune.clone(), amount: expense.amount.clone() },
+            ))
+        });
     let departed = departed(collective).iter().filter_map(|departed| {
         let Departed { uid: _, fine_tune, cost, ended_at } = departed.clone();
         Some((parse_time(&ended_at)?, CostLine { fine_tune, amount: cost }))
@@ -142,8 +145,8 @@ fn departed(collective: &Collective) -> &[Departed] {
 }
 
 /// Whether what a FineTune cost is written down already: it is about to go, and counts once.
-fn has_departed(collective: &Collective, tune: &FineTune) -> bool {
-    departed(collective).iter().any(|departed| Some(&departed.uid) == tune.metadata.uid.as_ref())
+fn has_departed(collective: &Collective, expense: &Expense) -> bool {
+    departed(collective).iter().any(|departed| departed.uid == expense.uid)
 }
 
 /// Those of the Collective's departed FineTunes that no Settlement has yet.
@@ -156,28 +159,17 @@ pub fn unsettled(collective: &Collective, ledger: &Ledger) -> Vec<Departed> {
     departed(collective).iter().filter(open).cloned().collect()
 }
 
-/// When a FineTune ended for good: it is complete or has failed.
-fn over(tune: &FineTune) -> Option<Timestamp> {
-    let status = tune.status.as_ref()?;
-    let failed =
-        status.conditions.iter().any(|found| found.type_ == condition::FAILED && found.status == "True");
-    let ended = status.attempts.last()?.ended_at.as_deref().and_then(parse_time)?;
-    (failed || status.adapter.is_some()).then_some(ended)
-}
-
 /// Compute cost of the FineTunes whose newest attempt lies in the present budget period, those deleted since included.
 pub fn spent(collective: &Collective, ledger: &Ledger, now: Timestamp) -> Money {
     let treasury = &collective.spec.treasury;
     let period = collective.spec.budget.as_ref().map_or(treasury.settlement_period, |budget| budget.period);
     let present = super::due::length(period).containing(now).ok();
     let name = collective.name_any();
-    let amounts = ledger.of(&name).filter(|tune| !has_departed(collective, tune)).filter_map(|tune| {
-        let status = tune.status.as_ref()?;
-        let newest = status.attempts.last()?;
-        let at = parse_time(newest.ended_at.as_deref().unwrap_or(&newest.started_at))?;
-        present.filter(|present| present.contains(at))?;
-        status.cost.as_ref()?.amount.parse::<Amount>().ok()
-    });
+    let amounts =
+        ledger.of(&name).filter(|expense| !has_departed(collective, expense)).filter_map(|expense| {
+            present.filter(|present| present.contains(expense.at))?;
+            expense.amount.parse::<Amount>().ok()
+        });
     let departed = departed(collective).iter().filter_map(|departed| {
         present.filter(|present| parse_time(&departed.ended_at).is_some_and(|at| present.contains(at)))?;
         departed.cost.parse::<Amount>().ok()

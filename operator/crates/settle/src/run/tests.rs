@@ -90,6 +90,30 @@ async fn the_same_log_packed_otherwise_and_settled_again_has_the_same_digest() {
 }
 
 #[tokio::test]
+async fn a_period_that_ends_within_an_hour_counts_the_hour_to_there_and_the_next_one_the_rest() {
+    let mut told = Vec::new();
+    for hours in [false, true] {
+        let bucket = Bucket::default();
+        let mut gateway = Gateway::new("presidents-0");
+        let rows = rows(&mut gateway, adapter(&bucket));
+        let pack = |rows: &[UsageRow]| if hours { gateway.hour(rows) } else { gateway.chunk(rows) };
+        for (key, bytes) in [&rows[..2], &rows[2..3], &rows[3..4], &rows[4..]].map(pack) {
+            bucket.insert(key, bytes);
+        }
+        let mut early = november(None);
+        early.period.end = "2026-11-05T10:30:30Z".parse().unwrap();
+        let (digest, first) = settled(&bucket, &early).await;
+        let mut rest = november(Some(StatementRef { period: "2026-11".to_owned(), digest }));
+        rest.period.start = early.period.end;
+        let second = settled(&bucket, &rest).await.1;
+        assert_eq!((first.usage.rows, second.usage.rows), (1, 3));
+        assert_eq!(first.usage.gateways[0].through_sequence, 1);
+        told.push((first.usage, second.usage, second.gross));
+    }
+    assert_eq!(told[0], told[1]);
+}
+
+#[tokio::test]
 async fn late_rows_become_corrections_and_no_row_is_counted_twice() {
     let bucket = Bucket::default();
     let adapter = adapter(&bucket);
