@@ -5,6 +5,7 @@ mod cluster;
 mod codegen;
 mod demo;
 mod faults;
+mod fuzz;
 mod image;
 mod install;
 mod plugin;
@@ -42,6 +43,8 @@ enum Command {
     /// Kill parts of Cooperator at the worst moments, and look whether it shows
     #[command(subcommand)]
     Faults(faults::Victim),
+    /// Feed every parser of untrusted bytes with inputs that are almost in order
+    Fuzz(fuzz::Options),
     /// Run all that has to hold: formatting, clippy, every test, generated files, the chart
     Test,
 }
@@ -66,6 +69,7 @@ fn run() -> Result<()> {
         Command::Down => cluster::down(&progress),
         Command::Image(options) => image::image(&options, &progress),
         Command::Faults(victim) => faults::faults(&victim, &progress),
+        Command::Fuzz(options) => fuzz::fuzz(&options, &progress),
         Command::Test => test::test(&root, &progress),
     }
 }
