@@ -7,6 +7,7 @@ mod codegen;
 mod demo;
 mod deny;
 mod faults;
+mod fuzz;
 mod image;
 mod install;
 mod plugin;
@@ -47,6 +48,8 @@ enum Command {
     Faults(faults::Victim),
     /// Measure a part beside others that do the same; results go to e2e/bench/RESULTS.md
     Bench(bench::Options),
+    /// Feed every parser of untrusted bytes with inputs that are almost in order
+    Fuzz(fuzz::Options),
     /// Run all that has to hold: formatting, clippy, every test, generated files, the chart
     Test,
 }
@@ -72,6 +75,7 @@ fn run() -> Result<()> {
         Command::Image(options) => image::image(&options, &progress),
         Command::Faults(victim) => faults::faults(&victim, &progress),
         Command::Bench(options) => bench::bench(&options, &progress),
+        Command::Fuzz(options) => fuzz::fuzz(&options, &progress),
         Command::Test => test::test(&root, &progress),
     }
 }

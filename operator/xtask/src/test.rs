@@ -28,7 +28,9 @@ const KUBECONFIG: &str = "COOPERATOR_E2E_KUBECONFIG";
 pub fn test(root: &Path, progress: &Progress) -> Result<()> {
     let logs = paths::cache().join("logs");
     progress.during("Formatting", None, || {
-        run("cargo fmt", &mut cargo(&["fmt", "--all", "--check"]), &logs.join("fmt.log"))
+        run("cargo fmt", &mut cargo(&["fmt", "--all", "--check"]), &logs.join("fmt.log"))?;
+        let mut fuzz = cargo(&["fmt", "--manifest-path", "e2e/fuzz/Cargo.toml", "--check"]);
+        run("cargo fmt", &mut fuzz, &logs.join("fmt-fuzz.log"))
     })?;
     let (tools, programs) = demo::made(&[CARGO_DENY], progress);
     let programs = programs?;
