@@ -1,6 +1,7 @@
 //! Hours: all rows of a gateway's hour in one Parquet file (zstd), whose key-value metadata is the [`Header`].
 
 use std::io::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use cooperator_contract::usage::UsageRow;
@@ -85,7 +86,7 @@ impl<R: ChunkReader + 'static> HourReader<R> {
     /// # Errors
     /// [`UsageLogError::Malformed`] if it is not a Parquet file with our header.
     pub fn open(file: R) -> Result<Self, UsageLogError> {
-        let file = SerializedFileReader::new(file).map_err(malformed)?;
+        let file = guarded(|| SerializedFileReader::new(file).map_err(malformed))?;
         let pairs = file.metadata().file_metadata().key_value_metadata();
         let text = pairs
             .into_iter()
@@ -129,13 +130,21 @@ impl<R: ChunkReader + 'static> HourReader<R> {
             self.header.check_end(&self.chain)?;
             return Ok(None);
         }
-        let rows = parquet_rows::read_group(&*self.file.get_row_group(self.next).map_err(malformed)?)?;
+        let group = || parquet_rows::read_group(&*self.file.get_row_group(self.next).map_err(malformed)?);
+        let rows = guarded(group)?;
         for row in &rows {
             self.chain.append(row)?;
         }
         self.next += 1;
         Ok(Some(rows))
     }
+}
+
+/// The Parquet library asserts some of what a file says of itself: its panic is a malformed file, like any other.
+fn guarded<T>(read: impl FnOnce() -> Result<T, UsageLogError>) -> Result<T, UsageLogError> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
+        Err(UsageLogError::Malformed("its Parquet columns contradict each other".to_owned()))
+    })
 }
 
 fn malformed(error: parquet::errors::ParquetError) -> UsageLogError {

@@ -170,6 +170,14 @@ fn a_group_of_more_rows_than_are_ever_written_is_refused_before_memory_is_taken_
     assert!(error.to_string().contains("a row group of 32769 rows, at most 32768 are written"), "{error}");
 }
 
+/// Found by the fuzz target `usage_hour`: Parquet's own reader panics over it.
+#[test]
+fn an_hour_whose_column_begins_below_zero_is_malformed() {
+    let bytes = include_bytes!("tests/negative_column.parquet").as_slice();
+    let error = unpack_hour(bytes.into()).unwrap_err().to_string();
+    assert_eq!(error, "usage segment cannot be read (its Parquet columns contradict each other)");
+}
+
 #[test]
 fn a_key_tells_what_it_holds() {
     let digest = Digest::of(b"");
