@@ -50,8 +50,10 @@ pub async fn reconcile(collective: Arc<Collective>, pipeline: Arc<Pipeline>) -> 
             settle(&pipeline, &collective, &period, &plan).await? // client
         }
     };
-    let last =
-        newest.or_else(|| collective.status.as_ref().and_then(|status| status.last_settlement.clone()));
+    // Not by what was written down alone: an operator that died after making one has written nothing down.
+    let known = || ledger.newest(&name).map(|settlement| settlement.name_any());
+    let before = || collective.status.as_ref().and_then(|status| status.last_settlement.clone());
+    let last = newest.or_else(known).or_else(before);
     let status = CollectiveStatus {
         settling,
         last_settlement: last,
@@ -68,11 +70,9 @@ pub async fn reconcile(collective: Arc<Collective>, pipeline: Arc<Pipeline>) -> 
 
 async fn ledger(pipeline: &Pipeline, collective: &Collective) -> Result<Ledger, Error> {
     let namespace = collective.namespace().unwrap_or_default();
-    Ok(Ledger {
-        settlements: pipeline.list(&namespace).await?,
-        fine_tunes: pipeline.list(&namespace).await?,
-        datasets: pipeline.list(&namespace).await?,
-    })
+    let (settlements, fine_tunes, datasets) =
+        futures::try_join!(pipeline.list(&namespace), pipeline.list(&namespace), pipeline.list(&namespace),)?;
+    Ok(Ledger { settlements, fine_tunes, datasets })
 }
 
 /// What status is to say, the Settlement made if one was, and when to look again.
