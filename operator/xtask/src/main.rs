@@ -39,9 +39,8 @@ enum Command {
     Down,
     /// Build our images for the local cluster, or push them to a registry
     Image(image::Options),
-    /// Kill parts of Cooperator at the worst moments, and look whether it shows
-    #[command(subcommand)]
-    Faults(faults::Victim),
+    /// Harm parts of Cooperator at the worst moments, and look whether it shows
+    Faults(faults::Options),
     /// Run all that has to hold: formatting, clippy, every test, generated files, the chart
     Test,
 }
@@ -65,7 +64,7 @@ fn run() -> Result<()> {
         Command::Cluster(action) => cluster::cluster(action, &progress),
         Command::Down => cluster::down(&progress),
         Command::Image(options) => image::image(&options, &progress),
-        Command::Faults(victim) => faults::faults(&victim, &progress),
+        Command::Faults(options) => faults::faults(&options, &progress),
         Command::Test => test::test(&root, &progress),
     }
 }
