@@ -134,9 +134,22 @@ impl Processes {
     /// The process id of a program that still runs.
     #[must_use]
     pub fn running(&self, name: &str) -> Option<i32> {
-        let text = fs::read_to_string(self.pid_file(name)).ok()?;
-        let identity: Identity = serde_json::from_str(&text).ok()?;
-        identity.is_alive().then_some(identity.pid)
+        self.identity(name).filter(|identity| identity.is_alive()).map(|identity| identity.pid)
+    }
+
+    fn identity(&self, name: &str) -> Option<Identity> {
+        serde_json::from_str(&fs::read_to_string(self.pid_file(name)).ok()?).ok()
+    }
+
+    /// Kills a program at once, as a crash does, and waits until it is gone. False: it did not run.
+    #[must_use]
+    pub fn kill(&self, name: &str) -> bool {
+        let Some(identity) = self.identity(name).filter(|identity| identity.is_alive()) else { return false };
+        identity.signal(Signal::SIGKILL);
+        while identity.is_alive() {
+            thread::sleep(Duration::from_millis(1));
+        }
+        true
     }
 
     /// Waits until `ready` says so; it says why not in words otherwise.
@@ -292,6 +305,14 @@ mod tests {
         assert_eq!(processes.running("sleeper"), None);
         assert!(!dir.path().join("run").exists());
         assert!(stat(pid).is_none_or(|stat| stat.is_dead()));
+    }
+
+    #[test]
+    fn a_killed_program_is_gone_when_that_is_said() {
+        let (_dir, processes, pid) = sleeper(Life::Tied);
+        assert!(processes.kill("sleeper"));
+        assert!(stat(pid).is_none_or(|stat| stat.is_dead()));
+        assert!(!processes.kill("sleeper"), "it does not run any more");
     }
 
     #[test]

@@ -115,7 +115,20 @@ pub const CARGO_DENY: Tool = Tool {
     recipe: Recipe::Cargo { krate: "cargo-deny", features: "" },
 };
 
-/// All that a cluster is made of, the longest first.
+/// Toxiproxy, a TCP proxy that makes networks bad. Faults of the network are tested with it; no cluster needs it.
+pub const TOXIPROXY: Tool = Tool {
+    name: "toxiproxy",
+    version: "2.12.0",
+    programs: &["toxiproxy"],
+    expected: Duration::from_secs(20),
+    recipe: Recipe::GoModule {
+        folder: "toxiproxy",
+        packages: &["github.com/Shopify/toxiproxy/v2/cmd/server"],
+        ldflags: "-s -w",
+    },
+};
+
+/// What a cluster is made of, the longest first.
 pub const ALL: [Tool; 5] = [GARAGE, KUBERNETES, COREDNS, HELM, ETCD];
 
 /// A tool that could not be built or found.
@@ -303,7 +316,7 @@ mod tests {
 
     #[test]
     fn every_go_module_lies_in_the_checkout() {
-        for tool in ALL {
+        for tool in ALL.into_iter().chain([TOXIPROXY]) {
             if let Recipe::GoModule { folder, packages, .. } = tool.recipe {
                 let path = paths::workspace().join("e2e/kubernetes").join(folder).join("go.mod");
                 let text = fs::read_to_string(&path).unwrap();

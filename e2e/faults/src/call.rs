@@ -24,6 +24,29 @@ pub enum Server {
     Garage,
 }
 
+/// All of them, in the order in which they are told.
+pub const SERVERS: [Server; 3] = [Server::Kubernetes, Server::S3, Server::Garage];
+
+impl Server {
+    /// As calls name it.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Kubernetes => "kubernetes",
+            Self::S3 => "s3",
+            Self::Garage => "garage",
+        }
+    }
+
+    /// Whose a call is.
+    pub fn of(call: &Call) -> Self {
+        match call.split(' ').nth(1) {
+            Some("s3") => Self::S3,
+            Some("garage") => Self::Garage,
+            _ => Self::Kubernetes,
+        }
+    }
+}
+
 /// Before the server has it, or after it has answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum When {
@@ -137,6 +160,17 @@ mod tests {
             call(Server::Garage, &Method::POST, "/v2/CreateKey", b"").unwrap(),
             "POST garage CreateKey"
         );
+    }
+
+    #[test]
+    fn a_call_tells_whose_it_is() {
+        for (server, path) in [
+            (Server::Kubernetes, "/api/v1/namespaces/band/secrets/s3"),
+            (Server::S3, "/band.band/a"),
+            (Server::Garage, "/v2/CreateKey"),
+        ] {
+            assert_eq!(Server::of(&call(server, &Method::PUT, path, b"").unwrap()), server);
+        }
     }
 
     #[test]

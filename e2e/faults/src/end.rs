@@ -3,13 +3,12 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use cooperator_store::Store;
 use kube::ResourceExt as _;
-use kube::api::ListParams;
 use serde_json::{Map, Value, json};
 
 use crate::call::nameless;
-use crate::stage::{Stage, everything};
+use crate::stage::Stage;
+use crate::story;
 
 /// Fields that tell of a time, a place or a chance.
 const VOLATILE: [&str; 25] = [
@@ -59,37 +58,61 @@ impl End {
 ///
 /// # Errors
 /// When a server does not answer.
-pub async fn end(stage: &Stage, store: &Store) -> Result<End> {
+pub async fn end(stage: &Stage) -> Result<End> {
     let mut objects = BTreeMap::new();
     let mut uids = BTreeMap::new();
-    for (kind, api) in everything(&stage.client).await? {
-        for object in api.list(&ListParams::default()).await? {
-            let id = format!("{kind}/{}", object.name_any());
-            uids.insert(object.uid().unwrap_or_default(), id.clone());
-            objects.insert(id, serde_json::to_value(object)?);
-        }
+    for (kind, object) in stage.objects().await? {
+        let id = format!("{}/{}", kind.kind, object.name_any());
+        uids.insert(object.uid().unwrap_or_default(), id.clone());
+        objects.insert(id, serde_json::to_value(object)?);
     }
-    let keys: Vec<String> = store.list("").await?.into_iter().map(|object| object.key).collect();
-    let named = |text: String| {
-        uids.iter().filter(|(uid, _)| !uid.is_empty()).fold(text, |text, (uid, id)| text.replace(uid, id))
-    };
-    let objects: BTreeMap<String, Value> =
-        objects.into_iter().map(|(id, object)| (nameless(&id), without_chance(object, &named))).collect();
-    let keys: Vec<String> = keys.into_iter().map(named).collect();
-    Ok(End(json!({"objects": objects, "keys": keys})))
+    let keys: Vec<String> =
+        story::store(stage).await?.list("").await?.into_iter().map(|object| object.key).collect();
+    let chances = Chances { uids, ports: stage.doors().map(|door| door.port()) };
+    let objects = objects.into_iter().map(|(id, object)| (nameless(&id), chances.without(object)));
+    let keys: Vec<String> = keys.into_iter().map(|key| chances.named(key)).collect();
+    Ok(End(json!({"objects": together(objects), "keys": keys})))
 }
 
-fn without_chance(value: Value, named: &impl Fn(String) -> String) -> Value {
-    match value {
-        Value::Object(fields) => {
-            let kept = fields.into_iter().filter(|(name, _)| !VOLATILE.contains(&name.as_str()));
-            Value::Object(
-                kept.map(|(name, value)| (name, without_chance(value, named))).collect::<Map<_, _>>(),
-            )
+/// Objects by name, those of one name in the order of what they are: which was made first is in none of them.
+fn together(objects: impl Iterator<Item = (String, Value)>) -> BTreeMap<String, Vec<Value>> {
+    let mut all: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+    for (id, object) in objects {
+        all.entry(id).or_default().push(object);
+    }
+    all.values_mut().for_each(|namesakes| namesakes.sort_by_cached_key(Value::to_string));
+    all
+}
+
+/// What a stage and a telling have by chance.
+struct Chances {
+    /// Of which object each uid is.
+    uids: BTreeMap<String, String>,
+    /// Where the servers listen.
+    ports: [u16; 3],
+}
+
+impl Chances {
+    fn named(&self, text: String) -> String {
+        let known = self.uids.iter().filter(|(uid, _)| !uid.is_empty());
+        known.fold(text, |text, (uid, id)| text.replace(uid, id))
+    }
+
+    fn without(&self, value: Value) -> Value {
+        match value {
+            Value::Object(fields) => {
+                let kept = fields.into_iter().filter(|(name, _)| !VOLATILE.contains(&name.as_str()));
+                Value::Object(kept.map(|(name, value)| (name, self.without(value))).collect::<Map<_, _>>())
+            }
+            Value::Array(items) => items.into_iter().map(|item| self.without(item)).collect(),
+            Value::String(text) => Value::String(nameless(&self.named(text))),
+            Value::Number(number)
+                if self.ports.iter().any(|port| number.as_u64() == Some((*port).into())) =>
+            {
+                Value::String("a port of the stage".into())
+            }
+            other => other,
         }
-        Value::Array(items) => items.into_iter().map(|item| without_chance(item, named)).collect(),
-        Value::String(text) => Value::String(nameless(&named(text))),
-        other => other,
     }
 }
 
@@ -99,13 +122,25 @@ mod tests {
 
     #[test]
     fn what_differs_by_chance_is_not_told_and_all_else_is() {
-        let named = |text: String| text.replace("u-1", "FineTune/v1");
-        let object = |uid: &str, time: &str, attempts: i32| json!({"metadata": {"uid": uid}, "status": {"startedAt": time, "attempts": attempts, "key": "x/u-1/y"}});
-        let one = End(without_chance(object("a", "1", 1), &named));
-        let same = End(without_chance(object("b", "2", 1), &named));
-        let other = End(without_chance(object("a", "1", 2), &named));
-        assert_eq!(one.differences(&same), Vec::<String>::new());
-        assert_eq!(one.differences(&other), ["/status/attempts: 1 became 2"]);
+        let end = |uid: &str, time: &str, port: u16, attempts: i32| {
+            let chances =
+                Chances { uids: [(uid.to_owned(), "FineTune/v1".to_owned())].into(), ports: [port, 443, 80] };
+            End(chances.without(json!({
+                "metadata": {"uid": uid}, "port": port,
+                "status": {"startedAt": time, "attempts": attempts, "key": format!("x/{uid}/y")},
+            })))
+        };
+        let one = end("u-1", "1", 30001, 1);
+        assert_eq!(one.differences(&end("u-2", "2", 30002, 1)), Vec::<String>::new());
+        assert_eq!(one.differences(&end("u-1", "1", 30001, 2)), ["/status/attempts: 1 became 2"]);
         assert_eq!(one.0["status"]["key"], "x/FineTune/v1/y");
+    }
+
+    #[test]
+    fn objects_whose_names_differ_by_a_digest_alone_are_all_told_in_one_order() {
+        let object = |number: i32| ("Job/songs-*-1".to_owned(), json!({"spec": number}));
+        let (one, other) = ([object(1), object(2)], [object(2), object(1)]);
+        assert_eq!(together(one.clone().into_iter())["Job/songs-*-1"].len(), 2);
+        assert_eq!(together(one.into_iter()), together(other.into_iter()));
     }
 }

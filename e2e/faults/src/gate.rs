@@ -1,9 +1,9 @@
-//! Proxies between the operator and the servers it calls: they count its calls, and kill it at the chosen one.
+//! Proxies between the operator and the servers it calls: they count its calls, and spring a trap at the chosen one.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use axum::Router;
@@ -11,6 +11,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::Response;
 use bytes::Bytes;
+use futures::future::BoxFuture;
 use http::uri::{Authority, PathAndQuery, Scheme};
 use http::{HeaderName, StatusCode, Uri, header};
 use http_body_util::{BodyExt as _, Full};
@@ -19,6 +20,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use kube::Client;
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::call::{self, Call, Point, Server, When};
@@ -28,24 +30,54 @@ const LIMIT: usize = 64 << 20;
 
 /// Ends the operator at once.
 pub type Kill = Box<dyn FnOnce() + Send>;
+/// Begins something; it is in force when this has come to its end.
+pub type Strike = Box<dyn FnOnce() -> BoxFuture<'static, ()> + Send>;
 
-/// What has passed, and where the operator is to die.
+/// What is to happen while calls pass.
+#[derive(Default)]
+pub enum Trap {
+    /// Nothing.
+    #[default]
+    None,
+    /// The operator dies at this point.
+    Death(Point, Kill),
+    /// Each begins at the call of this number, counted from 1, before the server hears of it.
+    Strikes(BTreeMap<usize, Strike>),
+}
+
+/// What has passed, and what is still to happen. Clones are the same.
 #[derive(Clone, Default)]
-pub struct Gate(Arc<Mutex<Passed>>);
+pub struct Gate {
+    passed: Arc<Mutex<Passed>>,
+    news: Arc<watch::Sender<()>>,
+}
 
 #[derive(Default)]
 struct Passed {
     times: BTreeMap<Call, u32>,
     calls: Vec<(Call, u32)>,
     last: Option<Instant>,
-    armed: Option<(Point, Kill)>,
-    reached: bool,
+    trap: Trap,
+}
+
+/// A call that passes.
+struct Counted {
+    call: Call,
+    /// Which of its times.
+    time: u32,
+    /// Which of all calls, from 1.
+    number: usize,
 }
 
 impl Gate {
-    /// Forgets what has passed; kills at `point`, if one is given.
-    pub fn arm(&self, point: Option<(Point, Kill)>) {
-        *self.lock() = Passed { armed: point, ..Passed::default() };
+    /// Forgets what has passed, and sets a trap.
+    pub fn arm(&self, trap: Trap) {
+        *self.lock() = Passed { trap, ..Passed::default() };
+    }
+
+    /// Changes whenever a call has been answered.
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
     }
 
     /// Every call so far, and which of its times it was.
@@ -53,43 +85,54 @@ impl Gate {
         self.lock().calls.clone()
     }
 
-    /// Whether the operator came to where it is to die.
-    pub fn reached(&self) -> bool {
-        self.lock().reached
+    /// Takes the trap away. True: all that was to happen had.
+    pub fn disarm(&self) -> bool {
+        match std::mem::take(&mut self.lock().trap) {
+            Trap::None => true,
+            Trap::Death(..) => false,
+            Trap::Strikes(left) => left.is_empty(),
+        }
     }
 
-    /// When the last call passed.
-    pub fn last(&self) -> Option<Instant> {
-        self.lock().last
+    /// Whether no call has passed for so long.
+    pub fn is_silent(&self, how_long: Duration) -> bool {
+        self.lock().last.is_none_or(|last| last.elapsed() >= how_long)
     }
 
     fn lock(&self) -> MutexGuard<'_, Passed> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.passed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Counts a call; the time it is.
-    fn count(&self, call: &Call) -> u32 {
+    fn count(&self, call: Call) -> Counted {
         let mut passed = self.lock();
         let time = passed.times.entry(call.clone()).or_default();
         *time += 1;
         let time = *time;
         passed.calls.push((call.clone(), time));
         passed.last = Some(Instant::now());
-        time
+        Counted { call, time, number: passed.calls.len() }
     }
 
     /// Kills if this is the point. True: it was.
-    fn kill_at(&self, call: &Call, time: u32, when: When) -> bool {
+    fn kill_at(&self, counted: &Counted, when: When) -> bool {
         let mut passed = self.lock();
-        let here = |point: &Point| point.call == *call && point.time == time && point.when == when;
-        if !passed.armed.as_ref().is_some_and(|(point, _)| here(point)) {
+        let here =
+            |point: &Point| point.call == counted.call && point.time == counted.time && point.when == when;
+        if !matches!(&passed.trap, Trap::Death(point, _) if here(point)) {
             return false;
         }
-        if let Some((_, kill)) = passed.armed.take() {
+        if let Trap::Death(_, kill) = std::mem::take(&mut passed.trap) {
             kill();
         }
-        passed.reached = true;
         true
+    }
+
+    /// What is to begin at this call.
+    fn strike_at(&self, counted: &Counted) -> Option<Strike> {
+        match &mut self.lock().trap {
+            Trap::Strikes(left) => left.remove(&counted.number),
+            Trap::None | Trap::Death(..) => None,
+        }
     }
 }
 
@@ -112,13 +155,6 @@ pub struct Listening {
     /// Where.
     pub address: SocketAddr,
     task: JoinHandle<()>,
-}
-
-impl Listening {
-    /// `http://127.0.0.1:<port>`.
-    pub fn url(&self) -> String {
-        format!("http://{}", self.address)
-    }
 }
 
 impl Drop for Listening {
@@ -157,16 +193,29 @@ async fn pass(State(proxy): State<Proxy>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = axum::body::to_bytes(body, LIMIT).await else { return gone() };
     let call = call::call(proxy.server, &parts.method, parts.uri.path(), &body);
-    let counted = call.map(|call| (proxy.gate.count(&call), call));
-    let kill = |when| counted.as_ref().is_some_and(|(time, call)| proxy.gate.kill_at(call, *time, when));
+    let counted = call.map(|call| proxy.gate.count(call));
+    let kill = |when| counted.as_ref().is_some_and(|counted| proxy.gate.kill_at(counted, when));
     if kill(When::Before) {
         return gone();
     }
-    let answer = proxy.behind.send(parts, body).await;
+    // What the server has heard of it does, whether or not its caller is still there: a task of its own is not dropped
+    // with the connection.
+    let strike = counted.as_ref().and_then(|counted| proxy.gate.strike_at(counted));
+    let behind = proxy.behind.clone();
+    let sent = tokio::spawn(async move {
+        if let Some(strike) = strike {
+            strike().await;
+        }
+        behind.send(parts, body).await
+    });
+    let answer = sent.await;
+    if counted.is_some() {
+        proxy.gate.news.send_replace(());
+    }
     if kill(When::After) {
         return gone();
     }
-    answer.unwrap_or_else(|_| gone())
+    answer.ok().and_then(Result::ok).unwrap_or_else(gone)
 }
 
 /// What nobody is there to read any more.
@@ -211,24 +260,39 @@ fn whole(mut response: Response) -> Response {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
+
+    const CALL: &str = "POST jobs/a";
 
     #[test]
     fn the_operator_is_killed_once_at_the_time_and_side_that_was_chosen() {
-        let gate = Gate::default();
-        let killed = Arc::new(Mutex::new(0));
+        let (gate, killed) = (Gate::default(), Arc::new(AtomicUsize::new(0)));
         let count = killed.clone();
         let point: Point = "after #2 POST jobs/a".parse().unwrap();
-        gate.arm(Some((point, Box::new(move || *count.lock().unwrap() += 1))));
-        let call = "POST jobs/a".to_owned();
+        let kill = move || {
+            count.fetch_add(1, Ordering::SeqCst);
+        };
+        gate.arm(Trap::Death(point, Box::new(kill)));
         for _ in 0..3 {
-            let time = gate.count(&call);
+            let counted = gate.count(CALL.into());
             for when in [When::Before, When::After] {
-                assert_eq!(gate.kill_at(&call, time, when), time == 2 && when == When::After);
+                assert_eq!(gate.kill_at(&counted, when), counted.time == 2 && when == When::After);
             }
         }
-        assert_eq!(*killed.lock().unwrap(), 1);
-        assert!(gate.reached());
+        assert_eq!(killed.load(Ordering::SeqCst), 1);
+        assert!(gate.disarm());
         assert_eq!(gate.calls().len(), 3);
+    }
+
+    #[test]
+    fn a_strike_begins_once_at_the_call_of_its_number() {
+        let gate = Gate::default();
+        let strike = || Box::new(|| Box::pin(async {}) as BoxFuture<'static, ()>) as Strike;
+        gate.arm(Trap::Strikes([(2, strike()), (3, strike())].into()));
+        let struck = [(); 4].map(|()| gate.strike_at(&gate.count(CALL.into())).is_some());
+        assert_eq!(struck, [false, true, true, false]);
+        assert!(gate.disarm());
     }
 }

@@ -15,10 +15,12 @@ use serde_json::{Value, json};
 use tokio::task::{JoinHandle, JoinSet};
 
 use crate::Programs;
-use crate::stage::NAMESPACE;
+use crate::stage::{NAMESPACE, Stage};
 
-/// Between two looks.
-const LOOK: Duration = Duration::from_millis(100);
+/// Between two looks for something that a pod waits for.
+const LOOK: Duration = Duration::from_millis(50);
+/// Between two looks for work, as long as nobody calls.
+const IDLE: Duration = Duration::from_millis(500);
 /// Label of a Job's pods.
 const JOB_NAME: &str = "batch.kubernetes.io/job-name";
 
@@ -42,16 +44,23 @@ struct Work {
 }
 
 impl Hands {
-    /// Sets them to work. What runs write goes below `folder`.
-    pub fn work(client: Client, programs: &Programs, s3: String, folder: &Path) -> Self {
-        let work = Work { client, programs: programs.clone(), s3, folder: folder.to_owned() };
+    /// Sets them to work on a stage. What runs write goes below its folder.
+    pub fn work(stage: &Stage, programs: &Programs) -> Self {
+        let work = Work {
+            client: stage.client.clone(),
+            programs: programs.clone(),
+            s3: format!("http://{}", stage.s3),
+            folder: stage.folder.clone(),
+        };
+        let mut news = stage.gate.news();
         Self(tokio::spawn(async move {
             let (mut begun, mut runs) = (BTreeSet::new(), JoinSet::new());
             loop {
+                news.mark_unchanged();
                 if let Err(error) = work.look(&mut begun, &mut runs).await {
                     eprintln!("hands: {error:#}");
                 }
-                tokio::time::sleep(LOOK).await;
+                drop(tokio::time::timeout(IDLE, news.changed()).await);
             }
         }))
     }

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use axum::Router;
 use axum::extract::Json;
 use axum::response::{IntoResponse as _, Response};
@@ -128,8 +128,7 @@ pub async fn kills(programs: &Programs, gateway: &Path, count: u32, seed: u64) -
 /// Everything that a gateway needs, made by the operator; then the operator goes.
 async fn prepare(stage: &Stage, programs: &Programs) -> Result<()> {
     let _operator = Operator::start(&programs.operator, &stage.reach()?, &stage.folder)?;
-    let s3 = format!("http://{}", stage.s3);
-    let _hands = Hands::work(stage.client.clone(), programs, s3, &stage.folder);
+    let _hands = Hands::work(stage, programs);
     story::prepare(stage).await
 }
 
@@ -231,11 +230,11 @@ impl Gateway {
     }
 
     fn kill(&self) -> Result<()> {
-        let pid = self.processes.running(NAME).context("the gateway ended by itself: see its log")?;
-        nix::sys::signal::kill(nix::unistd::Pid::from_raw(pid), nix::sys::signal::Signal::SIGKILL)?;
-        while self.processes.running(NAME).is_some() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        ensure!(
+            self.processes.kill(NAME),
+            "the gateway ended by itself; its log: {}",
+            self.processes.log(NAME).display()
+        );
         Ok(())
     }
 

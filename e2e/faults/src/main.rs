@@ -1,4 +1,4 @@
-//! `cooperator-faults operator|gateway`: kills, and tells what it led to.
+//! `cooperator-faults operator|network|gateway`: does harm, and tells what it led to.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -8,21 +8,23 @@ use anyhow::Result;
 use clap::{Parser, Subcommand};
 use cooperator_faults::Programs;
 use cooperator_faults::call::Point;
-use cooperator_faults::sweep::{Choice, sweep};
+use cooperator_faults::sweep::{self, Choice};
 
-/// Kills parts of Cooperator at the worst moments, and looks whether it shows
+/// Harms parts of Cooperator at the worst moments, and looks whether it shows
 #[derive(Parser)]
 struct Args {
     #[command(subcommand)]
-    victim: Victim,
+    harm: Harm,
 }
 
 #[derive(Subcommand)]
-enum Victim {
-    /// The operator, before and after every call it makes, one death a telling of a story; compares the ends
+enum Harm {
+    /// Kills the operator before and after every call it makes, once a telling of a story; compares the ends
     Operator {
         #[command(flatten)]
         programs: Programs,
+        #[command(flatten)]
+        stages: Stages,
         /// Only so many points, drawn by the seed; by default all
         #[arg(long)]
         sample: Option<usize>,
@@ -33,7 +35,20 @@ enum Victim {
         #[arg(long, conflicts_with = "sample")]
         point: Option<Point>,
     },
-    /// A gateway under load, again and again; looks for completed calls that are not billed, or twice
+    /// Makes the network between the operator and its servers bad while the story is told; compares the ends
+    Network {
+        #[command(flatten)]
+        programs: Programs,
+        #[command(flatten)]
+        stages: Stages,
+        /// Tellings
+        #[arg(long, default_value_t = 40)]
+        runs: u64,
+        /// Draws the faults of the first telling; the next seed draws those of the next
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+    },
+    /// Kills a gateway under load, again and again; looks for completed calls that are not billed, or twice
     Gateway {
         #[command(flatten)]
         programs: Programs,
@@ -49,6 +64,13 @@ enum Victim {
     },
 }
 
+#[derive(clap::Args)]
+struct Stages {
+    /// Stories told side by side, each on servers of its own
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=16))]
+    side_by_side: u8,
+}
+
 #[tokio::main]
 async fn main() -> ExitCode {
     match run(Args::parse()).await {
@@ -62,17 +84,23 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> Result<ExitCode> {
     drop(rustls::crypto::ring::default_provider().install_default());
-    let (report, clean) = match args.victim {
-        Victim::Operator { programs, sample, seed, point } => {
+    let (report, clean) = match args.harm {
+        Harm::Operator { programs, stages, sample, seed, point } => {
             let choice = match (point, sample) {
                 (Some(point), _) => Choice::One(point),
                 (None, Some(count)) => Choice::Sample { count, seed },
                 (None, None) => Choice::All,
             };
-            let report = sweep(&programs, &choice).await?;
-            (report.to_string(), report.is_clean())
+            // One point needs one stage.
+            let side_by_side = if matches!(choice, Choice::One(_)) { 1 } else { stages.side_by_side };
+            let table = sweep::deaths(&programs, &choice, side_by_side.into()).await?;
+            (table.to_string(), table.is_clean())
         }
-        Victim::Gateway { programs, gateway, kills, seed } => {
+        Harm::Network { programs, stages, runs, seed } => {
+            let table = sweep::bad_networks(&programs, runs, seed, stages.side_by_side.into()).await?;
+            (table.to_string(), table.is_clean())
+        }
+        Harm::Gateway { programs, gateway, kills, seed } => {
             let report = cooperator_faults::kills::kills(&programs, &gateway, kills, seed).await?;
             (report.to_string(), report.is_clean())
         }

@@ -1,20 +1,19 @@
 //! The operator as a process that is started again when it dies, as a kubelet does.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::process::Command;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::Result;
 use cooperator_cluster::ports;
 use cooperator_cluster::processes::{Life, Processes};
-use std::process::Command;
 use tokio::task::JoinHandle;
 
 use crate::gate::Kill;
 
-/// Between a death and the next start.
-const PAUSE: Duration = Duration::from_millis(200);
+/// Between two looks whether it still runs: a kubelet starts what died once at once.
+const LOOK: Duration = Duration::from_millis(20);
 /// Its name among the processes of a stage.
 const NAME: &str = "operator";
 
@@ -33,10 +32,17 @@ pub struct Reach {
 
 /// A running operator; it ends when this is dropped.
 pub struct Operator {
-    pid: Arc<AtomicI32>,
-    deaths: Arc<AtomicU32>,
-    watch: JoinHandle<()>,
     processes: Processes,
+    kept: Arc<Mutex<Kept>>,
+    watch: JoinHandle<()>,
+}
+
+/// What its kubelet knows.
+#[derive(Default)]
+struct Kept {
+    deaths: u32,
+    /// It is not started again.
+    ended: bool,
 }
 
 impl Operator {
@@ -47,46 +53,53 @@ impl Operator {
     pub fn start(program: &Path, reach: &Reach, folder: &Path) -> Result<Self> {
         let processes = Processes::new(folder, Life::Tied);
         let [listen, metrics] = ports::free()?;
-        // The same pod, whose container died: it finds its own Lease and need not wait for it to expire.
         let command = command(program, reach, "operator-0", listen, metrics);
-        let first = processes.start(NAME, &command)?;
-        let (pid, deaths) = (Arc::new(AtomicI32::new(first)), Arc::new(AtomicU32::new(0)));
-        let watch = tokio::spawn(keep(processes.clone(), command, pid.clone(), deaths.clone()));
-        Ok(Self { pid, deaths, watch, processes })
+        processes.start(NAME, &command)?;
+        let kept = Arc::new(Mutex::new(Kept::default()));
+        let watch = tokio::spawn(keep(processes.clone(), command, kept.clone()));
+        Ok(Self { processes, kept, watch })
     }
 
     /// What kills the one that runs.
     pub fn kill(&self) -> Kill {
-        let pid = self.pid.clone();
+        let processes = self.processes.clone();
         Box::new(move || {
-            let pid = nix::unistd::Pid::from_raw(pid.load(Ordering::SeqCst));
             // It may have died by itself a moment ago.
-            let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL);
+            let _ = processes.kill(NAME);
         })
     }
 
     /// How often it has died.
     pub fn deaths(&self) -> u32 {
-        self.deaths.load(Ordering::SeqCst)
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).deaths
+    }
+
+    /// Where the one that runs writes its log.
+    pub fn log(&self) -> PathBuf {
+        self.processes.log(NAME)
     }
 }
 
 impl Drop for Operator {
     fn drop(&mut self) {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner).ended = true;
         self.watch.abort();
-        drop(self.processes.stop_all(&[NAME]));
+        // Nobody waits for its last word: what it would still have said is not part of the end.
+        let _ = self.processes.kill(NAME);
     }
 }
 
-async fn keep(processes: Processes, command: Command, pid: Arc<AtomicI32>, deaths: Arc<AtomicU32>) {
+async fn keep(processes: Processes, command: Command, kept: Arc<Mutex<Kept>>) {
     loop {
-        tokio::time::sleep(PAUSE).await;
-        if processes.running(NAME).is_some() {
-            continue;
+        tokio::time::sleep(LOOK).await;
+        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.ended {
+            return;
         }
-        deaths.fetch_add(1, Ordering::SeqCst);
-        if let Ok(next) = processes.start(NAME, &command) {
-            pid.store(next, Ordering::SeqCst);
+        if processes.running(NAME).is_none() {
+            kept.deaths += 1;
+            // One that cannot be started is tried again at the next look.
+            drop(processes.start(NAME, &command));
         }
     }
 }

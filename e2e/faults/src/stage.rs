@@ -1,32 +1,31 @@
 //! Where the story is told: a kube-apiserver without nodes, a Garage, and the gates before them.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use cooperator_cli::access::Access;
-use cooperator_cluster::processes::{Life, Processes};
 use cooperator_cluster::tools::{self, GARAGE};
-use cooperator_cluster::{ApiServer, Progress, files, ports};
+use cooperator_cluster::{ApiServer, Progress, files};
+use futures::{StreamExt as _, TryStreamExt as _};
 use k8s_openapi::api::core::v1::{Namespace, ServiceAccount};
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::core::ApiResource;
 use kube::discovery::verbs;
 use kube::{Api, Client, Config, Discovery, ResourceExt as _};
 use serde_json::json;
 
 use crate::call::Server;
+use crate::garage::{ADMIN_TOKEN, Garage};
 use crate::gate::{self, Gate, Listening};
+use crate::network::Network;
 use crate::operator::Reach;
 
 /// Namespace of the story.
 pub const NAMESPACE: &str = "band";
-/// Longest wait for something to come up.
-const PATIENCE: Duration = Duration::from_secs(30);
-const ADMIN_TOKEN: &str = "a-token-of-this-test-alone";
-/// Hex, as Garage wants it.
-const RPC_SECRET: &str = "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff";
+/// Calls to the API server at once when all is listed or taken away.
+const AT_ONCE: usize = 16;
 
 /// Servers and gates.
 pub struct Stage {
@@ -40,8 +39,11 @@ pub struct Stage {
     pub kubeconfig: PathBuf,
     /// Files of this stage.
     pub folder: PathBuf,
+    /// What makes the way to the gates bad, if anything does.
+    pub network: Option<Network>,
     garage: Garage,
-    listening: [Listening; 3],
+    gates: [Listening; 3],
+    kinds: Vec<ApiResource>,
     _api_server: ApiServer,
 }
 
@@ -62,16 +64,27 @@ impl Stage {
         .await?;
         let client = Client::try_from(config)?;
         install(&client).await?;
+        let kinds = kinds(&client).await?;
         let garage = Garage::start(folder).await?;
         let gate = Gate::default();
-        let listening = [
+        let gates = [
             gate::kubernetes(gate.clone(), client.clone()).await?,
             gate::http(gate.clone(), Server::S3, garage.s3).await?,
             gate::http(gate.clone(), Server::Garage, garage.admin).await?,
         ];
-        let s3 = garage.s3;
-        let folder = folder.to_owned();
-        Ok(Self { client, gate, s3, kubeconfig, folder, garage, listening, _api_server: api_server })
+        let (s3, folder) = (garage.s3, folder.to_owned());
+        let (network, _api_server) = (None, api_server);
+        Ok(Self { client, gate, s3, kubeconfig, folder, network, garage, gates, kinds, _api_server })
+    }
+
+    /// Puts a network that can be made bad before the gates.
+    ///
+    /// # Errors
+    /// When its proxy does not come up.
+    pub async fn behind_network(mut self) -> Result<Self> {
+        let gates = self.gates.each_ref().map(|gate| gate.address);
+        self.network = Some(Network::start(&self.folder, gates).await?);
+        Ok(self)
     }
 
     /// The story's namespace, past the gate.
@@ -79,30 +92,78 @@ impl Stage {
         Access { client: self.client.clone(), namespace: NAMESPACE.into() }
     }
 
-    /// How an operator reaches all of it, through the gate.
+    /// Where an operator finds each of the servers: the gates, or the network before them.
+    pub fn doors(&self) -> [SocketAddr; 3] {
+        let gates = self.gates.each_ref().map(|gate| gate.address);
+        self.network.as_ref().map_or(gates, |network| network.doors)
+    }
+
+    /// How an operator reaches all of it, through the gate, and through the network if there is one.
     ///
     /// # Errors
     /// When its kubeconfig cannot be written.
     pub fn reach(&self) -> Result<Reach> {
-        let [kubernetes, s3, admin] = &self.listening;
+        let [kubernetes, s3, admin] = self.doors().map(|address| format!("http://{address}"));
         let kubeconfig = self.folder.join("operator-kubeconfig");
         let text = json!({
             "apiVersion": "v1", "kind": "Config", "current-context": "gate",
-            "clusters": [{"name": "gate", "cluster": {"server": kubernetes.url()}}],
+            "clusters": [{"name": "gate", "cluster": {"server": kubernetes}}],
             "users": [{"name": "operator", "user": {}}],
             "contexts": [{"name": "gate", "context": {"cluster": "gate", "user": "operator"}}],
         });
         files::write(&kubeconfig, text.to_string())?;
-        Ok(Reach { kubeconfig, s3: s3.url(), admin: admin.url(), admin_token: ADMIN_TOKEN.into() })
+        Ok(Reach { kubeconfig, s3, admin, admin_token: ADMIN_TOKEN.into() })
+    }
+
+    /// Every object of the namespace, by kind; no events and leases.
+    ///
+    /// # Errors
+    /// When the API server does not answer.
+    pub async fn objects(&self) -> Result<Vec<(&ApiResource, DynamicObject)>> {
+        let listed = self.kinds.iter().map(|kind| async move {
+            let found = self.api(kind).list(&ListParams::default()).await?;
+            anyhow::Ok(found.items.into_iter().map(move |object| (kind, object)))
+        });
+        let all: Vec<_> = futures::stream::iter(listed).buffered(AT_ONCE).try_collect().await?;
+        Ok(all.into_iter().flatten().collect())
     }
 
     /// Takes everything of the last story away: every object of the namespace, every byte of the store.
     ///
     /// # Errors
     /// When the API server refuses, or Garage does not come up again.
-    pub async fn clear(&mut self) -> Result<()> {
-        clear(&self.client).await?;
-        self.garage.again().await
+    pub async fn clear(&self) -> Result<()> {
+        let objects = self.objects().await?.into_iter();
+        // Without it nothing can be made in a namespace.
+        let kept = |kind: &ApiResource, object: &DynamicObject| {
+            kind.kind == "ServiceAccount" && object.name_any() == "default"
+        };
+        let gone = objects.filter(|(kind, object)| !kept(kind, object)).map(|(kind, object)| async move {
+            self.remove(kind, &object).await.with_context(|| format!("{} {}", kind.kind, object.name_any()))
+        });
+        let (gone, emptied) = futures::join!(
+            futures::stream::iter(gone).buffer_unordered(AT_ONCE).try_collect::<()>(),
+            self.garage.again()
+        );
+        gone.and(emptied)
+    }
+
+    async fn remove(&self, kind: &ApiResource, object: &DynamicObject) -> kube::Result<()> {
+        let (api, name) = (self.api(kind), object.name_any());
+        if !object.finalizers().is_empty() {
+            let free = Patch::Merge(json!({"metadata": {"finalizers": null}}));
+            api.patch(&name, &PatchParams::default(), &free).await?;
+        }
+        // No kubelet says that a pod has ended.
+        let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::background() };
+        match api.delete(&name, &now).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            done => done.map(drop),
+        }
+    }
+
+    fn api(&self, kind: &ApiResource) -> Api<DynamicObject> {
+        Api::namespaced_with(self.client.clone(), NAMESPACE, kind)
     }
 }
 
@@ -116,112 +177,14 @@ async fn install(client: &Client) -> Result<()> {
     Ok(())
 }
 
-async fn clear(client: &Client) -> Result<()> {
-    for (kind, api) in everything(client).await? {
-        for object in api.list(&ListParams::default()).await? {
-            if kind == "ServiceAccount" && object.name_any() == "default" {
-                continue;
-            }
-            let name = object.name_any();
-            if !object.finalizers().is_empty() {
-                let free = Patch::Merge(json!({"metadata": {"finalizers": null}}));
-                api.patch(&name, &PatchParams::default(), &free).await?;
-            }
-            match api.delete(&name, &DeleteParams::background()).await {
-                Ok(_) => {}
-                Err(kube::Error::Api(status)) if status.code == 404 => {}
-                Err(error) => return Err(error).with_context(|| format!("{kind} {name}")),
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Every kind that the namespace has objects of, and can be deleted.
-///
-/// # Errors
-/// When the API server does not answer.
-pub async fn everything(client: &Client) -> Result<Vec<(String, Api<DynamicObject>)>> {
+/// Every kind that a namespace has objects of and that can be deleted; no events and leases.
+async fn kinds(client: &Client) -> Result<Vec<ApiResource>> {
     let discovery = Discovery::new(client.clone()).run().await?;
-    let mut found = Vec::new();
-    for group in discovery.groups() {
-        for (resource, capabilities) in group.recommended_resources() {
-            let namespaced = capabilities.scope == kube::discovery::Scope::Namespaced;
-            let ours = namespaced && capabilities.supports_operation(verbs::DELETE);
-            if ours && resource.kind != "Event" && resource.kind != "Lease" {
-                let api = Api::namespaced_with(client.clone(), NAMESPACE, &resource);
-                found.push((resource.kind.clone(), api));
-            }
-        }
-    }
-    Ok(found)
-}
-
-/// A store that can be emptied.
-struct Garage {
-    folder: PathBuf,
-    processes: Processes,
-    s3: SocketAddr,
-    admin: SocketAddr,
-}
-
-impl Garage {
-    async fn start(folder: &Path) -> Result<Self> {
-        let folder = folder.join("garage");
-        let [s3, admin, rpc] = ports::free()?.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        files::create_dir(&folder)?;
-        let data = folder.join("data");
-        let config = format!(
-            "metadata_dir = {meta:?}\ndata_dir = {data:?}\ndb_engine = \"lmdb\"\nreplication_factor = 1\n\
-             rpc_bind_addr = \"{rpc}\"\nrpc_public_addr = \"{rpc}\"\nrpc_secret = \"{RPC_SECRET}\"\n\
-             [s3_api]\ns3_region = \"garage\"\napi_bind_addr = \"{s3}\"\n\
-             [admin]\napi_bind_addr = \"{admin}\"\nadmin_token = \"{ADMIN_TOKEN}\"\n",
-            meta = data.join("meta"),
-        );
-        files::write(&folder.join("garage.toml"), config)?;
-        let garage = Self { processes: Processes::new(&folder, Life::Tied), folder, s3, admin };
-        garage.up().await?;
-        Ok(garage)
-    }
-
-    /// An empty one on the same ports.
-    async fn again(&self) -> Result<()> {
-        self.processes.stop_all(&[])?;
-        files::remove(&self.folder.join("data"))?;
-        self.up().await
-    }
-
-    async fn up(&self) -> Result<()> {
-        files::create_dir(&self.folder.join("data"))?;
-        let mut server = std::process::Command::new(GARAGE.program("garage"));
-        server.arg("-c").arg(self.folder.join("garage.toml")).args(["server", "--single-node"]);
-        self.processes.start("garage", server.env("RUST_LOG", "garage=warn"))?;
-        for _ in 0..PATIENCE.as_millis() / 100 {
-            if healthy(self.admin).await {
-                return Ok(());
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        bail!(
-            "garage is not ready after {} s; its log: {}",
-            PATIENCE.as_secs(),
-            self.processes.log("garage").display()
-        )
-    }
-}
-
-impl Drop for Garage {
-    fn drop(&mut self) {
-        drop(self.processes.stop_all(&[]));
-    }
-}
-
-/// Whether the store has its layout and can be written.
-async fn healthy(admin: SocketAddr) -> bool {
-    use hyper_util::client::legacy::Client as HttpClient;
-    let client = HttpClient::builder(hyper_util::rt::TokioExecutor::new()).build_http();
-    let Ok(uri) = format!("http://{admin}/health").parse() else { return false };
-    let answer: Result<http::Response<_>, _> =
-        (client as HttpClient<_, http_body_util::Empty<bytes::Bytes>>).get(uri).await;
-    answer.is_ok_and(|answer| answer.status().is_success())
+    let resources = discovery.groups().flat_map(|group| group.recommended_resources());
+    let ours = resources.filter(|(resource, capabilities)| {
+        let namespaced = capabilities.scope == kube::discovery::Scope::Namespaced;
+        let told = resource.kind != "Event" && resource.kind != "Lease";
+        namespaced && told && capabilities.supports_operation(verbs::DELETE)
+    });
+    Ok(ours.map(|(resource, _)| resource).collect())
 }

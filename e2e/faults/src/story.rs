@@ -27,9 +27,10 @@ use crate::stage::{NAMESPACE, Stage};
 
 /// Name of the Collective, and of all that there is one of.
 pub const NAME: &str = "band";
-/// Longest that one step may take, deaths included.
-const PATIENCE: Duration = Duration::from_secs(60);
-const LOOK: Duration = Duration::from_millis(100);
+/// Longest that one step may take, deaths included, on a machine that has much else to do.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// Between two looks, as long as the operator is silent.
+const LOOK: Duration = Duration::from_millis(500);
 const FIELD_MANAGER: &str = "a-member";
 
 /// Tells the story to its end.
@@ -169,8 +170,9 @@ async fn look(stage: &Stage) -> Result<Vec<Item>> {
 }
 
 async fn until(stage: &Stage, wanted: impl Fn(&[Item]) -> bool) -> Result<()> {
-    let began = Instant::now();
+    let (began, mut news) = (Instant::now(), stage.gate.news());
     loop {
+        news.mark_unchanged();
         let items = look(stage).await?;
         if wanted(&items) {
             return Ok(());
@@ -187,7 +189,7 @@ async fn until(stage: &Stage, wanted: impl Fn(&[Item]) -> bool) -> Result<()> {
                 items.iter().map(says).collect::<Vec<_>>().join("; ")
             );
         }
-        tokio::time::sleep(LOOK).await;
+        drop(tokio::time::timeout(LOOK, news.changed()).await);
     }
 }
 

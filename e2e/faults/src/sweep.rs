@@ -1,28 +1,29 @@
-//! The sweep: a story without faults teaches every call; then the story is told again, with one death in each.
+//! The sweep: stories without harm teach every call; then the story is told again and again, with one harm in each.
 
-use std::fmt;
-use std::time::{Duration, Instant};
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use cooperator_cluster::Progress;
+use futures::future::try_join_all;
 use rand::SeedableRng as _;
 use rand::seq::IndexedRandom as _;
 use rand_chacha::ChaCha8Rng;
 
 use crate::Programs;
-use crate::call::{Point, When};
-use crate::end::{End, end};
-use crate::hands::Hands;
-use crate::operator::Operator;
+use crate::call::{Call, Point, When};
+use crate::fault;
 use crate::stage::Stage;
-use crate::story;
+use crate::table::{Row, Table};
+use crate::telling::{self, Harm, Outcome, Unharmed};
 
-/// How long nothing may be written before the story counts as over.
-const SILENCE: Duration = Duration::from_secs(2);
-/// Longest wait for that.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Tellings of a point that is not reached: calls of several objects interleave, so it may be the next time.
+const TRIES: u32 = 3;
 
-/// Which points.
+/// Which deaths.
+#[derive(Clone, Debug)]
 pub enum Choice {
     /// Every one.
     All,
@@ -37,133 +38,121 @@ pub enum Choice {
     One(Point),
 }
 
-/// What a death led to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
-    /// The same end.
-    Same,
-    /// Another end, and where.
-    Differs(Vec<String>),
-    /// The story did not come to its end.
-    Stuck(String),
-    /// The operator did not make that call this time: calls of several objects interleave.
-    NotReached,
-}
-
-/// Every point and what it led to.
-pub struct Report {
-    /// Calls of the story without faults.
-    pub calls: usize,
-    /// In the order told.
-    pub points: Vec<(Point, Outcome)>,
-    took: Duration,
-}
-
-impl Report {
-    /// Whether every death that came led to the same end.
-    pub fn is_clean(&self) -> bool {
-        self.points.iter().all(|(_, outcome)| matches!(outcome, Outcome::Same | Outcome::NotReached))
-    }
-
-    fn count(&self, wanted: impl Fn(&Outcome) -> bool) -> usize {
-        self.points.iter().filter(|(_, outcome)| wanted(outcome)).count()
-    }
-}
-
-impl fmt::Display for Report {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (point, outcome) in &self.points {
-            let word = match outcome {
-                Outcome::Same => "same end",
-                Outcome::Differs(_) => "DIFFERS",
-                Outcome::Stuck(_) => "STUCK",
-                Outcome::NotReached => "not reached",
-            };
-            writeln!(f, "{word:<12} {point}")?;
-            match outcome {
-                Outcome::Differs(lines) => lines.iter().try_for_each(|line| writeln!(f, "    {line}"))?,
-                Outcome::Stuck(why) => writeln!(f, "    {why}")?,
-                Outcome::Same | Outcome::NotReached => {}
-            }
-        }
-        write!(
-            f,
-            "{} calls in the story; {} deaths: {} led to the same end, {} to another, {} to none; {} not reached; {} s",
-            self.calls,
-            self.points.len() - self.count(|outcome| *outcome == Outcome::NotReached),
-            self.count(|outcome| *outcome == Outcome::Same),
-            self.count(|outcome| matches!(outcome, Outcome::Differs(_))),
-            self.count(|outcome| matches!(outcome, Outcome::Stuck(_))),
-            self.count(|outcome| *outcome == Outcome::NotReached),
-            self.took.as_secs()
-        )
-    }
-}
-
-/// Tells the story without faults, then once for each point.
+/// Tells the story without harm on so many stages side by side, then once for each death.
 ///
 /// # Errors
-/// When the stage cannot be set, or the story without faults does not come to its end.
-pub async fn sweep(programs: &Programs, choice: &Choice) -> Result<Report> {
-    let began = Instant::now();
-    let progress = Progress::new();
+/// When a stage cannot be set, or the stories without harm do not come to one end.
+pub async fn deaths(programs: &Programs, choice: &Choice, side_by_side: usize) -> Result<Table> {
+    sweep(programs, side_by_side, false, "deaths", |calls| {
+        chosen(calls, choice).into_iter().map(Harm::Death).collect()
+    })
+    .await
+}
+
+/// Tells the story without harm, then so many times with faults of the network, those of each telling drawn by a seed
+/// of its own: `seed` and those after it.
+///
+/// # Errors
+/// As [`deaths`].
+pub async fn bad_networks(programs: &Programs, runs: u64, seed: u64, side_by_side: usize) -> Result<Table> {
+    sweep(programs, side_by_side, true, "bad networks", |calls| {
+        let calls: Vec<Call> = calls.iter().map(|(call, _)| call.clone()).collect();
+        (seed..seed.saturating_add(runs))
+            .map(|seed| Harm::Network { seed, faults: fault::draw(&calls, seed) })
+            .collect()
+    })
+    .await
+}
+
+async fn sweep(
+    programs: &Programs,
+    side_by_side: usize,
+    network: bool,
+    what: &'static str,
+    harms: impl FnOnce(&[(Call, u32)]) -> Vec<Harm>,
+) -> Result<Table> {
+    let (began, progress) = (Instant::now(), Progress::new());
     let folder = tempfile::tempdir()?;
-    let mut stage = Stage::set(folder.path()).await?;
-    let step = progress.step("The story without faults", None);
-    let (unharmed, deaths) = telling(&stage, programs, None).await.context("the story without faults")?;
-    ensure!(deaths == 0, "the operator died {deaths} times by itself: see {}", folder.keep().display());
+    let step = progress.step("Setting the stages", None);
+    let stages = (0..side_by_side).map(|index| stage(folder.path(), index, network));
+    let stages = try_join_all(stages).await?;
     step.done();
-    let calls = stage.gate.calls();
-    let points = chosen(&calls, choice);
-    let step = progress.step("Deaths", None);
-    let mut told = Vec::new();
-    for (index, point) in points.iter().enumerate() {
-        step.at(index as u64, points.len() as u64);
-        stage.clear().await?;
-        let outcome = match telling(&stage, programs, Some(point)).await {
-            Err(error) => Outcome::Stuck(format!("{error:#}")),
-            Ok(_) if !stage.gate.reached() => Outcome::NotReached,
-            Ok((end, _)) => match unharmed.differences(&end) {
-                lines if lines.is_empty() => Outcome::Same,
-                lines => Outcome::Differs(lines),
-            },
-        };
-        told.push((point.clone(), outcome));
-    }
+    let step = progress.step("The story without harm", None);
+    let told = try_join_all(stages.iter().map(|stage| telling::unharmed(stage, programs))).await?;
+    let unharmed = learned(told)?;
     step.done();
-    Ok(Report { calls: calls.len(), points: told, took: began.elapsed() })
+    let harms = harms(&unharmed.calls);
+    let rows = tell_all(&stages, programs, &unharmed, &harms, &progress).await?;
+    Ok(Table { what, calls: unharmed.calls.len(), rows, took: began.elapsed() })
 }
 
-/// Tells the story once, with a death at `point`; its end, and how often the operator died.
-async fn telling(stage: &Stage, programs: &Programs, point: Option<&Point>) -> Result<(End, u32)> {
-    stage.gate.arm(None);
-    let operator = Operator::start(&programs.operator, &stage.reach()?, &stage.folder)?;
-    if let Some(point) = point {
-        stage.gate.arm(Some((point.clone(), operator.kill())));
-    }
-    let s3 = format!("http://{}", stage.s3);
-    let _hands = Hands::work(stage.client.clone(), programs, s3, &stage.folder);
-    story::tell(stage).await?;
-    silence(stage).await?;
-    Ok((end(stage, &story::store(stage).await?).await?, operator.deaths()))
+async fn stage(folder: &Path, index: usize, network: bool) -> Result<Stage> {
+    let stage = Stage::set(&folder.join(index.to_string())).await?;
+    if network { stage.behind_network().await } else { Ok(stage) }
 }
 
-/// Waits until nothing has been written for a while: settled means silent.
-async fn silence(stage: &Stage) -> Result<()> {
+/// What several tellings without harm have taught: one end, and every call that any of them made.
+fn learned(told: Vec<Unharmed>) -> Result<Unharmed> {
+    let mut told = told.into_iter();
+    let mut all = told.next().context("at least one story is told")?;
+    for other in told {
+        let lines = all.end.differences(&other.end);
+        ensure!(lines.is_empty(), "two stories without harm end differently: {}", lines.join("; "));
+        for call in other.calls {
+            if !all.calls.contains(&call) {
+                all.calls.push(call);
+            }
+        }
+    }
+    Ok(all)
+}
+
+/// Tells the story with each harm; every stage takes the next that is left.
+async fn tell_all(
+    stages: &[Stage],
+    programs: &Programs,
+    unharmed: &Unharmed,
+    harms: &[Harm],
+    progress: &Progress,
+) -> Result<Vec<Row>> {
+    let step = progress.step("Stories with harm", None);
+    let (next, rows) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let on_stage = async |stage: &Stage| {
+        while let Some((index, harm)) = taken(&next, harms) {
+            let row = tell(stage, programs, unharmed, harm).await?;
+            progress.say(&row.to_string());
+            let mut rows = rows.lock().unwrap_or_else(PoisonError::into_inner);
+            rows.push((index, row));
+            step.at(rows.len() as u64, harms.len() as u64);
+        }
+        anyhow::Ok(())
+    };
+    try_join_all(stages.iter().map(|stage| on_stage(stage))).await?;
+    step.done();
+    let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
+    rows.sort_by_key(|(index, _)| *index);
+    Ok(rows.into_iter().map(|(_, row)| row).collect())
+}
+
+fn taken<'a>(next: &AtomicUsize, harms: &'a [Harm]) -> Option<(usize, &'a Harm)> {
+    let index = next.fetch_add(1, Ordering::SeqCst);
+    Some((index, harms.get(index)?))
+}
+
+async fn tell(stage: &Stage, programs: &Programs, unharmed: &Unharmed, harm: &Harm) -> Result<Row> {
     let began = Instant::now();
-    while stage.gate.last().is_some_and(|last| last.elapsed() < SILENCE) {
-        ensure!(
-            began.elapsed() < PATIENCE,
-            "the operator still writes {} s after the end",
-            PATIENCE.as_secs()
-        );
-        tokio::time::sleep(Duration::from_millis(100)).await;
+    let mut outcome = Outcome::NotReached;
+    for _ in 0..TRIES {
+        outcome = telling::harmed(stage, programs, &unharmed.end, harm).await?;
+        if outcome != Outcome::NotReached {
+            break;
+        }
     }
-    Ok(())
+    Ok(Row { harm: harm.clone(), outcome, took: began.elapsed() })
 }
 
-fn chosen(calls: &[(String, u32)], choice: &Choice) -> Vec<Point> {
-    let both = |(call, time): &(String, u32)| {
+fn chosen(calls: &[(Call, u32)], choice: &Choice) -> Vec<Point> {
+    let both = |(call, time): &(Call, u32)| {
         [When::Before, When::After].map(|when| Point { call: call.clone(), time: *time, when })
     };
     let all: Vec<Point> = calls.iter().flat_map(both).collect();
@@ -182,7 +171,7 @@ mod tests {
 
     #[test]
     fn a_seed_draws_the_same_sample_again() {
-        let calls: Vec<(String, u32)> = (1..50).map(|time| ("POST jobs/a".to_owned(), time)).collect();
+        let calls: Vec<(Call, u32)> = (1..50).map(|time| ("POST jobs/a".to_owned(), time)).collect();
         let draw = |seed| chosen(&calls, &Choice::Sample { count: 20, seed });
         assert_eq!(draw(1), draw(1));
         assert_ne!(draw(1), draw(2));

@@ -12,11 +12,12 @@ use crate::runs::{Plan, Product};
 /// Everything a Dataset refers to.
 pub async fn world(pipeline: &Pipeline, dataset: &Dataset) -> Result<World, Error> {
     let namespace = dataset.namespace().unwrap_or_default();
-    Ok(World {
-        collective: pipeline.get(&namespace, &dataset.spec.collective_ref.name).await?,
-        base_model: pipeline.get(&namespace, &dataset.spec.base_model_ref.name).await?,
-        contributions: pipeline.list(&namespace).await?,
-    })
+    let (collective, base_model, contributions) = futures::try_join!(
+        pipeline.get(&namespace, &dataset.spec.collective_ref.name),
+        pipeline.get(&namespace, &dataset.spec.base_model_ref.name),
+        pipeline.list(&namespace),
+    )?;
+    Ok(World { collective, base_model, contributions })
 }
 
 /// The manifest a build wrote, verified against its digest.

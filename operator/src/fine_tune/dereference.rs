@@ -38,12 +38,11 @@ pub async fn world(pipeline: &Pipeline, tune: &FineTune) -> Result<World, Error>
         Some(home) => pipeline.get(&namespace, home).await?,
         None => None,
     };
-    Ok(World {
-        base_model: pipeline.get(&namespace, &tune.spec.base_model_ref.name).await?,
-        contributions: pipeline.list(&namespace).await?,
-        dataset,
-        collective,
-    })
+    let (base_model, contributions) = futures::try_join!(
+        pipeline.get(&namespace, &tune.spec.base_model_ref.name),
+        pipeline.list(&namespace),
+    )?;
+    Ok(World { base_model, contributions, dataset, collective })
 }
 
 /// The manifest of the dataset version that is to be trained on, verified.

@@ -1,61 +1,94 @@
-//! `cargo xtask faults operator|gateway`: parts of Cooperator die at the worst moments.
+//! `cargo xtask faults [operator|network|gateway]`: parts of Cooperator are harmed at the worst moments.
 
 use std::process::Command;
 
 use anyhow::Result;
-use clap::Subcommand;
+use clap::{Args, Subcommand};
 use cooperator_cluster::Progress;
 use cooperator_cluster::command::{command, shown};
 
 use crate::workspace::Programs;
 
-/// Who dies.
+/// Options of `cargo xtask faults`.
+#[derive(Args)]
+pub struct Options {
+    /// Which harm; by default each kind, one after the other
+    #[command(subcommand)]
+    harm: Option<Harm>,
+}
+
+/// What is done to whom.
 #[derive(Subcommand)]
-pub enum Victim {
-    /// The operator, before and after every call it makes, one death a telling of a story; compares the ends
+pub enum Harm {
+    /// Kills the operator before and after every call it makes, once a telling of a story; compares the ends
     Operator {
         /// Only so many points, drawn by the seed; by default all
         #[arg(long)]
         sample: Option<usize>,
         /// Draws the sample
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = SEED)]
         seed: u64,
         /// This point alone, as the table shows it
         #[arg(long, conflicts_with = "sample")]
         point: Option<String>,
     },
-    /// A gateway under load, again and again; looks for completed calls that are not billed, or twice
+    /// Makes the network between the operator and its servers bad while the story is told; compares the ends
+    Network {
+        /// Tellings
+        #[arg(long, default_value_t = RUNS)]
+        runs: u64,
+        /// Draws the faults of the first telling; the next seed draws those of the next
+        #[arg(long, default_value_t = SEED)]
+        seed: u64,
+    },
+    /// Kills a gateway under load, again and again; looks for completed calls that are not billed, or twice
     Gateway {
         /// How often
-        #[arg(long, default_value_t = 1000)]
+        #[arg(long, default_value_t = KILLS)]
         kills: u32,
         /// Draws the moments
-        #[arg(long, default_value_t = 1)]
+        #[arg(long, default_value_t = SEED)]
         seed: u64,
     },
 }
 
-/// Compiles and kills.
+const SEED: u64 = 1;
+const RUNS: u64 = 40;
+const KILLS: u32 = 1000;
+
+/// Compiles and harms.
 ///
 /// # Errors
-/// When a death shows: the report says how.
-pub fn faults(victim: &Victim, progress: &Progress) -> Result<()> {
-    kill(victim, &Programs::build(progress)?)
+/// When it shows: the report says how.
+pub fn faults(options: &Options, progress: &Progress) -> Result<()> {
+    let programs = Programs::build(progress)?;
+    let all = [
+        Harm::Operator { sample: None, seed: SEED, point: None },
+        Harm::Network { runs: RUNS, seed: SEED },
+        Harm::Gateway { kills: KILLS, seed: SEED },
+    ];
+    match &options.harm {
+        Some(harm) => harm_with(harm, &programs),
+        None => all.iter().try_for_each(|harm| harm_with(harm, &programs)),
+    }
 }
 
-/// Kills these programs.
+/// Harms these programs.
 ///
 /// # Errors
 /// As [`faults`].
-pub fn kill(victim: &Victim, programs: &Programs) -> Result<()> {
+pub fn harm_with(harm: &Harm, programs: &Programs) -> Result<()> {
     let mut faults = command(programs.path("cooperator-faults")?, [] as [&str; 0]);
-    match victim {
-        Victim::Operator { sample, seed, point } => {
+    match harm {
+        Harm::Operator { sample, seed, point } => {
             faults.args(["operator", "--seed", &seed.to_string()]);
             with(&mut faults, "--sample", sample.as_ref());
             with(&mut faults, "--point", point.as_ref());
         }
-        Victim::Gateway { kills, seed } => {
+        Harm::Network { runs, seed } => {
+            faults.args(["network", "--seed", &seed.to_string(), "--runs", &runs.to_string()]);
+        }
+        Harm::Gateway { kills, seed } => {
             faults.args(["gateway", "--seed", &seed.to_string(), "--kills", &kills.to_string()]);
             faults.arg("--gateway").arg(programs.path("cooperator-gateway")?);
         }

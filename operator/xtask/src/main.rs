@@ -43,9 +43,8 @@ enum Command {
     Down,
     /// Build our images for the local cluster, or push them to a registry
     Image(image::Options),
-    /// Kill parts of Cooperator at the worst moments, and look whether it shows
-    #[command(subcommand)]
-    Faults(faults::Victim),
+    /// Harm parts of Cooperator at the worst moments, and look whether it shows
+    Faults(faults::Options),
     /// Measure a part beside others that do the same; results go to e2e/bench/RESULTS.md
     Bench(bench::Options),
     /// Feed every parser of untrusted bytes with inputs that are almost in order
@@ -73,7 +72,7 @@ fn run() -> Result<()> {
         Command::Cluster(action) => cluster::cluster(action, &progress),
         Command::Down => cluster::down(&progress),
         Command::Image(options) => image::image(&options, &progress),
-        Command::Faults(victim) => faults::faults(&victim, &progress),
+        Command::Faults(options) => faults::faults(&options, &progress),
         Command::Bench(options) => bench::bench(&options, &progress),
         Command::Fuzz(options) => fuzz::fuzz(&options, &progress),
         Command::Test => test::test(&root, &progress),

@@ -7,7 +7,7 @@ use cooperator_cluster::command::{command, output, run, shown};
 use cooperator_cluster::tools::{CARGO_DENY, HELM};
 use cooperator_cluster::{Cluster, Progress, paths};
 
-use crate::faults::{self, Victim};
+use crate::faults::{self, Harm};
 use crate::workspace::{Programs, cargo};
 use crate::{cluster, codegen, demo, deny, plugin};
 
@@ -18,6 +18,10 @@ const KUBE_VERSION: &str = "1.34.4";
 const EXTERNAL_STORE: &str = "objectStorage.embedded.enabled=false,objectStorage.external.endpoint=https://s3.example.org,\
                               objectStorage.external.bucket=works,objectStorage.external.existingSecret=works-key";
 
+/// Points at which the operator is killed.
+const DEATHS: usize = 20;
+/// Tellings with a bad network.
+const BAD_NETWORKS: u64 = 2;
 /// Deaths of a gateway that are tried.
 const KILLS: u32 = 20;
 
@@ -42,8 +46,14 @@ pub fn test(root: &Path, progress: &Progress) -> Result<()> {
     progress.during("Clippy", None, || run("cargo clippy", &mut clippy, &logs.join("clippy.log")))?;
     progress.say("Tests");
     shown("cargo test", &mut cargo(&["test", "--workspace"]))?;
-    progress.say("Deaths of a gateway: a sample; `cargo xtask faults gateway` tries many more");
-    faults::kill(&Victim::Gateway { kills: KILLS, seed: 1 }, &programs)?;
+    progress.say("Harm: a sample; `cargo xtask faults` does much more");
+    for harm in [
+        Harm::Operator { sample: Some(DEATHS), seed: 1, point: None },
+        Harm::Network { runs: BAD_NETWORKS, seed: 1 },
+        Harm::Gateway { kills: KILLS, seed: 1 },
+    ] {
+        faults::harm_with(&harm, &programs)?;
+    }
     end_to_end(&programs, progress)
 }
 

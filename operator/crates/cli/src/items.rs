@@ -64,13 +64,11 @@ impl Item {
 /// # Errors
 /// When Cooperator is not installed, or the user may not list a kind.
 pub async fn fetch(access: &Access) -> Result<Vec<Item>> {
-    let (collectives, models, contributions, datasets) = futures::try_join!(
+    let (collectives, models, contributions, datasets, tunes, deployments, keys, settlements) = futures::try_join!(
         access.list::<Collective>(),
         access.list::<BaseModel>(),
         access.list::<Contribution>(),
         access.list::<Dataset>(),
-    )?;
-    let (tunes, deployments, keys, settlements) = futures::try_join!(
         access.list::<FineTune>(),
         access.list::<Deployment>(),
         access.list::<ApiKey>(),

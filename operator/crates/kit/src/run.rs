@@ -24,8 +24,9 @@ use tracing::Instrument as _;
 
 use crate::health::Health;
 
-/// Between two reconciles of an object that keeps failing.
-const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(300));
+/// Between two reconciles of an object that keeps failing. It begins short: most often another wrote in between, and the
+/// next try sees that.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(300));
 /// Seconds after which a watch is asked for again, so that one that died in silence is noticed within the minute.
 const WATCH_SECONDS: u32 = 50;
 /// Objects of a page of a list: as they are written they take some ten kilobytes each, and every watch begins with a
@@ -184,9 +185,53 @@ where
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
+    use http::{Request, Response};
     use k8s_openapi::api::core::v1::ConfigMap;
+    use kube::client::Body;
+    use kube::{Api, Client};
+    use serde_json::json;
 
     use super::*;
+
+    /// An API server with one ConfigMap, whose watches say nothing.
+    fn one_object() -> Client {
+        let service = tower::service_fn(|request: Request<Body>| async move {
+            if request.uri().query().is_some_and(|query| query.contains("watch=")) {
+                std::future::pending::<()>().await;
+            }
+            let list = json!({ "apiVersion": "v1", "kind": "ConfigMapList", "metadata": { "resourceVersion": "1" },
+                "items": [{ "metadata": { "name": "run", "namespace": "works", "uid": "1" } }] });
+            Ok::<_, Infallible>(Response::new(Body::from(list.to_string().into_bytes())))
+        });
+        Client::new(service, "works")
+    }
+
+    #[tokio::test]
+    async fn what_fails_a_few_times_is_done_before_anybody_waits_for_it() {
+        const TRIES: usize = 4;
+        let (stop, tries) = (CancellationToken::new(), Arc::new(Mutex::new(Vec::new())));
+        let (end, seen) = (stop.clone(), tries.clone());
+        let reconcile = move |_: Arc<ConfigMap>, _: Arc<()>| {
+            let count = {
+                let mut seen = seen.lock().unwrap();
+                seen.push(Instant::now());
+                seen.len()
+            };
+            if count == TRIES {
+                end.cancel();
+            }
+            // Another wrote in between: the next try sees it.
+            let done = if count == TRIES { Ok(Action::await_change()) } else { Err(std::fmt::Error) };
+            std::future::ready(done)
+        };
+        let runner = Runner::new(1, Health::new(), &Metrics::new()).until(stop);
+        let controller = Controller::new(Api::namespaced(one_object(), "works"), watch_config());
+        runner.run("test", controller, reconcile, Arc::new(())).await;
+        let tries = tries.lock().unwrap();
+        assert!(tries[TRIES - 1] - tries[0] < Duration::from_secs(2), "{tries:?}");
+    }
 
     #[test]
     fn failures_are_counted_by_object_and_forgotten_by_a_success() {

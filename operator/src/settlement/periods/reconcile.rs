@@ -51,8 +51,10 @@ pub async fn reconcile(collective: Arc<Collective>, pipeline: Arc<Pipeline>) -> 
             settle(&pipeline, &collective, &period, &plan).await? // client
         }
     };
-    let last =
-        newest.or_else(|| collective.status.as_ref().and_then(|status| status.last_settlement.clone()));
+    // Not by what was written down alone: an operator that died after making one has written nothing down.
+    let known = || ledger.newest(&name).map(|settlement| settlement.name_any());
+    let before = || collective.status.as_ref().and_then(|status| status.last_settlement.clone());
+    let last = newest.or_else(known).or_else(before);
     let status = CollectiveStatus {
         settling,
         last_settlement: last,
@@ -70,12 +72,12 @@ pub async fn reconcile(collective: Arc<Collective>, pipeline: Arc<Pipeline>) -> 
 async fn ledger(pipeline: &Pipeline, collective: &Collective) -> Result<Ledger, Error> {
     let namespace = collective.namespace().unwrap_or_default();
     let mut expenses = Vec::new();
-    pipeline.each(&namespace, |tune| expenses.extend(Expense::of(tune))).await?;
-    Ok(Ledger {
-        settlements: pipeline.list(&namespace).await?,
-        expenses,
-        datasets: pipeline.list(&namespace).await?,
-    })
+    let (settlements, datasets, ()) = futures::try_join!(
+        pipeline.list(&namespace),
+        pipeline.list(&namespace),
+        pipeline.each(&namespace, |tune| expenses.extend(Expense::of(tune))),
+    )?;
+    Ok(Ledger { settlements, expenses, datasets })
 }
 
 /// What status is to say, the Settlement made if one was, and when to look again.

@@ -59,7 +59,7 @@ impl Ledger {
     }
 
     /// The newest Settlement of the Collective.
-    fn newest(&self, collective: &str) -> Option<&Settlement> {
+    pub fn newest(&self, collective: &str) -> Option<&Settlement> {
         let ours =
             self.settlements.iter().filter(|settlement| settlement.spec.collective_ref.name == collective);
         ours.max_by_key(|settlement| parse_time(&settlement.spec.period.end))

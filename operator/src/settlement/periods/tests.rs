@@ -176,8 +176,10 @@ async fn an_operator_killed_after_any_write_settles_a_period_once() {
         cluster.cut_after(cut);
         settled(&cluster).await;
         compute(&cluster).await;
-        settled(&cluster).await;
+        let collective = settled(&cluster).await;
         assert_eq!(settlements(&cluster).len(), 1, "cut after write {cut}");
+        let last = collective.status.unwrap().last_settlement;
+        assert_eq!(last.as_ref(), settlements(&cluster).first(), "cut after write {cut}");
         let jobs = cluster.writes().iter().filter(|write| write.starts_with("POST jobs")).count();
         assert_eq!(jobs, 1, "cut after write {cut}");
     }

@@ -6,6 +6,7 @@ use cooperator_contract::env;
 use cooperator_contract::progress::Progress;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// Least time between two posts.
 const INTERVAL: Duration = Duration::from_secs(2);
@@ -16,6 +17,8 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct Reporter {
     progress: watch::Sender<Progress>,
+    /// Cancelled at the end: what is left is posted at once, since the machine is paid for.
+    over: CancellationToken,
     posting: JoinHandle<()>,
 }
 
@@ -24,12 +27,14 @@ impl Reporter {
     pub fn start(attempt: u32, url: Option<String>) -> Self {
         let token = std::env::var(env::RUN_TOKEN).unwrap_or_default();
         let (progress, changes) = watch::channel(Progress { attempt, ..Progress::default() });
+        let over = CancellationToken::new();
+        let ended = over.clone();
         let posting = tokio::spawn(async move {
             if let Some(url) = url {
-                post_changes(changes, &url, &token).await;
+                post_changes(changes, &url, &token, &ended).await;
             }
         });
-        Self { progress, posting }
+        Self { progress, over, posting }
     }
 
     /// Changes what is reported; costs nothing.
@@ -50,7 +55,8 @@ impl Reporter {
 
     /// Posts what is left and ends.
     pub async fn finish(self) {
-        let Self { progress, posting } = self;
+        let Self { progress, over, posting } = self;
+        over.cancel();
         drop(progress);
         if let Err(error) = posting.await {
             tracing::warn!(%error, "progress reporter ended early");
@@ -58,7 +64,12 @@ impl Reporter {
     }
 }
 
-async fn post_changes(mut changes: watch::Receiver<Progress>, url: &str, token: &str) {
+async fn post_changes(
+    mut changes: watch::Receiver<Progress>,
+    url: &str,
+    token: &str,
+    over: &CancellationToken,
+) {
     cooperator_telemetry::install_crypto();
     let client = match reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build() {
         Ok(client) => client,
@@ -72,6 +83,46 @@ async fn post_changes(mut changes: watch::Receiver<Progress>, url: &str, token: 
             let error = error.without_url();
             tracing::debug!(%error, "a progress report did not arrive");
         }
-        tokio::time::sleep(INTERVAL).await;
+        tokio::select! {
+            () = over.cancelled() => {}
+            () = tokio::time::sleep(INTERVAL) => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+    use std::time::Instant;
+
+    use axum::Router;
+    use axum::extract::{Json, State};
+    use axum::routing::post;
+
+    use super::*;
+
+    type Posts = Arc<Mutex<Vec<Progress>>>;
+
+    async fn take(State(posts): State<Posts>, Json(progress): Json<Progress>) {
+        posts.lock().unwrap().push(progress);
+    }
+
+    #[tokio::test]
+    async fn a_run_that_is_over_posts_its_last_word_and_does_not_wait() {
+        let posts = Posts::default();
+        let router = Router::new().route("/progress", post(take)).with_state(posts.clone());
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/progress", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        let reporter = Reporter::start(1, Some(url));
+        reporter.phase("reading", 0);
+        while posts.lock().unwrap().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        reporter.phase("done", 100);
+        let ended = Instant::now();
+        reporter.finish().await;
+        assert!(ended.elapsed() < INTERVAL, "it waited for {:?}", ended.elapsed());
+        assert_eq!(posts.lock().unwrap().last().unwrap().phase, "done");
     }
 }
