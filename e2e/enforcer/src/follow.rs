@@ -80,6 +80,9 @@ pub async fn follow(client: &Client, socket: &Path) -> Result<Infallible> {
         }
         // One that has waited too long was told to the kubelet as failed: it comes again.
         waiting.retain(|newcomer| !newcomer.started.is_closed());
+        // Looked at before the rules are made: what is known now is in them.
+        let (ready, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|one| known.has(one));
+        waiting = later;
         let wanted = known.ruleset(&claims);
         if wanted != applied {
             match nft(&wanted).await {
@@ -87,12 +90,11 @@ pub async fn follow(client: &Client, socket: &Path) -> Result<Infallible> {
                 // The old rules stay, and whoever waits goes on waiting: nothing is opened by a failure.
                 Err(error) => {
                     eprintln!("error: {error:#}");
+                    waiting.extend(ready);
                     continue;
                 }
             }
         }
-        let (ready, later): (Vec<_>, Vec<_>) = waiting.into_iter().partition(|one| known.has(one));
-        waiting = later;
         for newcomer in ready {
             // It may have given up by now.
             let _ = newcomer.started.send(());

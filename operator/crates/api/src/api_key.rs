@@ -51,7 +51,10 @@ pub struct ApiKeySpec {
     pub consumer: String,
     /// Names of the Deployments it opens, at most 64. Default: all of the Collective's.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 253)))]
+    #[schemars(
+        length(max = 64),
+        inner(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))
+    )]
     #[x_kube(merge_strategy = ListMerge::Set)]
     pub deployments: Vec<String>,
     /// Bounds of this key, besides those of a Deployment.

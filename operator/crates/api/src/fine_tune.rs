@@ -103,7 +103,7 @@ fn default_ttl() -> i32 {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 pub struct DatasetRef {
     /// Name of the Dataset, in this namespace.
-    #[schemars(length(min = 1, max = 253))]
+    #[schemars(length(min = 1, max = 253), regex(pattern = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"))]
     pub name: String,
     /// Digest of a version. Default: the newest when training starts; it is then pinned in status.
     #[serde(default, skip_serializing_if = "Option::is_none")]
