@@ -17,8 +17,7 @@ table inet cooperator-policies {
 /// What is no pod's is refused, and so is what a pod's own chain does not let pass. `veth*` is the node's end of every
 /// pod's cable. Answers pass because what they answer did. What pods send to the node itself, as to kube-apiserver, comes
 /// by `input`; what the node sends to its pods goes by neither.
-const END: &str = "\
-	chain prerouting {
+const END: &str = "	chain prerouting {
 		type filter hook prerouting priority raw; policy accept;
 		iifname \"veth*\" meta nfproto ipv6 drop
 		iifname \"veth*\" fib saddr . iif oif missing drop

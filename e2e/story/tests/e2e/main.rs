@@ -4,8 +4,13 @@
 
 mod bad_input;
 mod cluster;
+mod isolation;
+mod network;
 mod openai;
 mod plugin;
 mod presidents;
+mod probes;
+mod rights;
 mod security;
+mod senators;
 mod training;

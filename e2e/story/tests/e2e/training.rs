@@ -5,30 +5,20 @@ use std::time::Duration;
 
 use cooperator_api::collective::Collective;
 use cooperator_api::fine_tune::FineTune;
-use cooperator_cli::access::Access;
 use cooperator_cli::storage::{self, Bucket};
 use cooperator_cluster::{Progress, paths};
 use cooperator_contract::layout;
 use cooperator_story::cluster::Cluster;
 use cooperator_story::{PRESIDENTS, wait};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, Patch, PatchParams};
-use kube::core::DynamicObject;
+use kube::api::DeleteParams;
 use kube::{Api, ResourceExt as _};
-use serde_json::{Value, json};
+use serde_json::json;
 
-use crate::cluster::{connect, object, told};
+use crate::cluster::{apply, connect, object, told};
 
 /// Steps after which the pod is killed, each in an attempt of its own.
 const DEATHS: [u64; 3] = [400, 900, 1400];
-
-async fn apply(cluster: &Cluster, object: Value) {
-    let access = Access { client: cluster.client.clone(), namespace: PRESIDENTS.into() };
-    let object: DynamicObject = serde_json::from_value(object).unwrap();
-    let api = access.dynamic(&object.types.as_ref().unwrap().kind);
-    let params = PatchParams::apply("a-test").force();
-    api.patch(&object.name_any(), &params, &Patch::Apply(&object)).await.unwrap();
-}
 
 /// A model of a few thousand parameters, texts for it, and a dataset of them: a step takes milliseconds.
 async fn tiny(cluster: &Cluster) -> Bucket {
