@@ -56,6 +56,10 @@ async fn report(
     let token =
         headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
     let token = token.ok_or(UNKNOWN)?;
+    // They become part of a path at the API server: a `/` that was written as %2F would lead elsewhere.
+    if ![&namespace, &name].into_iter().all(|text| is_name(text)) {
+        return Err(UNKNOWN);
+    }
     let run = Run { namespace, name, uid, token, report };
     match plural.as_str() {
         "basemodels" => desk.take::<BaseModel>(run, |model| model.status.map(|status| status.attempts)).await,
@@ -67,6 +71,13 @@ async fn report(
 
 /// One answer for whatever is wrong with run or token, so that nothing can be probed.
 const UNKNOWN: Refusal = (StatusCode::UNAUTHORIZED, "no run of yours\n");
+
+/// Whether Kubernetes could have an object of this name.
+fn is_name(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    text.bytes().all(|byte| is_plain(byte) || byte == b'-' || byte == b'.')
+        && text.bytes().next().is_some_and(is_plain)
+}
 
 struct Run<'a> {
     namespace: String,
@@ -178,6 +189,16 @@ mod tests {
         assert_eq!(admit(&attempts, "one", 2), Err(UNKNOWN));
         assert_eq!(admit(&attempts, "two", 3), Err(UNKNOWN));
         assert_eq!(admit(&attempts, "one", 1).unwrap_err().0, StatusCode::CONFLICT);
+    }
+
+    #[test]
+    fn only_what_can_be_a_name_is_looked_for() {
+        for text in ["addresses-v1", "smollm2-135m", "with.dot", "0"] {
+            assert!(is_name(text), "{text}");
+        }
+        for text in ["", ".", "..", "a/b", "../senators", "a?watch=1", "a#", "A", "a%2Fb", "a\n", "-a"] {
+            assert!(!is_name(text), "{text}");
+        }
     }
 
     #[tokio::test]

@@ -12,6 +12,7 @@ use crate::command;
 use crate::control_plane::{self, ControlPlane, Listen};
 use crate::debian;
 use crate::dns;
+use crate::enforcer::{self, Enforcer};
 use crate::files;
 use crate::images::{self, Image};
 use crate::leftovers::{self, Leftovers};
@@ -22,11 +23,12 @@ use crate::progress::Progress;
 use crate::tools;
 
 /// Every program of a cluster that is up.
-const PROGRAMS: [&str; 8] = [
+const PROGRAMS: [&str; 9] = [
     "etcd",
     "kube-apiserver",
     "kube-controller-manager",
     "kube-scheduler",
+    "enforcer",
     "containerd",
     "kubelet",
     "kube-proxy",
@@ -66,6 +68,9 @@ pub enum Error {
     /// The node did not start.
     #[error(transparent)]
     Node(#[from] node::Error),
+    /// The enforcer of NetworkPolicies did not start.
+    #[error(transparent)]
+    Enforcer(#[from] enforcer::Error),
     /// The DNS server did not start.
     #[error(transparent)]
     Dns(#[from] dns::Error),
@@ -94,12 +99,12 @@ pub struct Cluster {
 
 impl Cluster {
     /// Starts a cluster with its state in `dir`, or returns the one that is up there. One a machine.
-    /// Installs missing packages and builds missing tools first.
+    /// Installs missing packages and builds missing tools first. `enforcer` is the program of that name, compiled.
     ///
     /// # Errors
     /// When this is not root, a package or build fails, or a program is not ready in time. What has started
     /// by then stays, for its logs; the next `up` begins by taking it down.
-    pub fn up(dir: &Path, progress: &Progress) -> Result<Self, Error> {
+    pub fn up(dir: &Path, enforcer: &Path, progress: &Progress) -> Result<Self, Error> {
         if !nix::unistd::Uid::effective().is_root() {
             return Err(Error::NotRoot);
         }
@@ -110,7 +115,8 @@ impl Cluster {
             return Ok(cluster);
         }
         take_down(dir)?;
-        progress.during("Starting Kubernetes", Some(Duration::from_secs(20)), || start(dir, progress))
+        progress
+            .during("Starting Kubernetes", Some(Duration::from_secs(20)), || start(dir, enforcer, progress))
     }
 
     /// The cluster that is up in `dir`.
@@ -174,7 +180,7 @@ fn lock(dir: &Path) -> Result<fs::File, Error> {
     Ok(file)
 }
 
-fn start(dir: &Path, progress: &Progress) -> Result<Cluster, Error> {
+fn start(dir: &Path, enforcer: &Path, progress: &Progress) -> Result<Cluster, Error> {
     files::create_dir(dir)?;
     let processes = Processes::new(dir, Life::Detached);
     network::up()?;
@@ -183,9 +189,11 @@ fn start(dir: &Path, progress: &Progress) -> Result<Cluster, Error> {
     let listen = Listen { address, api: 6443, etcd: 2379, etcd_peers: 2380, inside: true };
     let plane = ControlPlane::start(dir, &processes, listen)?;
     plane.start_controllers()?;
+    // Before there can be a pod.
+    let enforcer = Enforcer::start(dir, enforcer, &processes, &plane)?;
     let node = Node::new(dir, &processes);
     let pause = images::pause(progress)?;
-    node.start_containerd(&pause.reference)?;
+    node.start_containerd(&pause.reference, &enforcer)?;
     load(&node, &pause)?;
     node.start_kubelet(&plane)?;
     dns::start(dir, &processes, &plane)?;
@@ -206,6 +214,7 @@ fn take_down(dir: &Path) -> Result<(), Error> {
     processes.stop_all(&[
         "kubelet",
         "containerd",
+        "enforcer",
         "coredns",
         "kube-proxy",
         "kube-scheduler",

@@ -6,6 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::command;
+use crate::files;
 use crate::network;
 use crate::pki::{self, Authority, Pair, Subject};
 use crate::processes::{self, Processes};
@@ -13,6 +14,8 @@ use crate::tools;
 
 /// How long each part has to become ready. Builds beside it can make a machine slow.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// What pods have asked of the API server, a line of JSON each, in the folder `log` of a cluster.
+pub const AUDIT_LOG: &str = "audit.log";
 
 /// A control plane that did not start.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +26,9 @@ pub enum Error {
     /// A program did not start or did not become ready.
     #[error(transparent)]
     Process(#[from] processes::Error),
+    /// A file could not be written.
+    #[error(transparent)]
+    Files(#[from] files::Error),
 }
 
 /// Where the API server and its etcd listen.
@@ -149,6 +155,11 @@ impl<'a> ControlPlane<'a> {
                 .arg(flag("kubelet-client-certificate", &admin.certificate))
                 .arg(flag("kubelet-client-key", &admin.key))
                 .arg("--kubelet-preferred-address-types=InternalIP");
+            let policy = self.dir.join("audit.json");
+            files::write(&policy, audit_policy().to_string())?;
+            server
+                .arg(flag("audit-policy-file", &policy))
+                .arg(flag("audit-log-path", &self.dir.join("log").join(AUDIT_LOG)));
         } else {
             // Nothing reaches the `kubernetes` Service where there is no node, and loopback is no endpoint.
             server.arg("--endpoint-reconciler-type=none");
@@ -169,6 +180,18 @@ impl<'a> ControlPlane<'a> {
     fn pki(&self, file: &str) -> PathBuf {
         self.dir.join("pki").join(file)
     }
+}
+
+/// Every request of a service account is noted, but for those of Kubernetes' own controllers; what it holds is not.
+fn audit_policy() -> serde_json::Value {
+    serde_json::json!({
+        "apiVersion": "audit.k8s.io/v1", "kind": "Policy", "omitStages": ["RequestReceived"],
+        "rules": [
+            {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
+            {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
+            {"level": "None"},
+        ],
+    })
 }
 
 /// `--name=path`: paths need not be UTF-8.

@@ -7,18 +7,19 @@ use crate::paths;
 use crate::progress::Progress;
 
 /// A package and a file it brings: the file tells whether it is installed, whoever installed it.
-const PACKAGES: [(&str, &str); 15] = [
+const PACKAGES: [(&str, &str); 16] = [
     ("binutils", "/usr/bin/strip"),
     ("buildah", "/usr/bin/buildah"),
     ("conntrack", "/usr/sbin/conntrack"),
     ("containerd", "/usr/bin/containerd"),
-    ("containernetworking-plugins", "/usr/lib/cni/bridge"),
+    ("containernetworking-plugins", "/usr/lib/cni/ptp"),
     ("gcc", "/usr/bin/gcc"),
     ("iproute2", "/usr/sbin/ip"),
     ("ipset", "/usr/sbin/ipset"),
     ("iptables", "/usr/sbin/iptables"),
     ("libc6-dev", "/usr/include/stdio.h"),
     ("mmdebstrap", "/usr/bin/mmdebstrap"),
+    ("nftables", "/usr/sbin/nft"),
     ("procps", "/usr/sbin/sysctl"),
     ("runc", "/usr/sbin/runc"),
     ("socat", "/usr/bin/socat"),

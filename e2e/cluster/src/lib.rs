@@ -13,6 +13,7 @@ pub mod command;
 pub mod control_plane;
 pub mod debian;
 pub mod dns;
+pub mod enforcer;
 pub mod files;
 pub mod images;
 pub mod leftovers;

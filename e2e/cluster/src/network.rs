@@ -1,6 +1,6 @@
 //! The network namespace the cluster lives in, and the one cable to it.
 //!
-//! Everything that Kubernetes does to a network (bridges, iptables rules, addresses) happens inside the
+//! Everything that Kubernetes does to a network (cables, rules, addresses) happens inside the
 //! namespace and ends with it. The host has one interface of ours and the routes through it.
 
 use std::fs;
@@ -62,32 +62,23 @@ pub fn up() -> Result<(), Error> {
         vec!["addr", "add", "192.168.77.1/24", "dev", "eth0"],
         vec!["link", "set", "eth0", "up"],
         vec!["route", "add", "default", "via", HOST_ADDRESS],
+        // Each pod has a route of its own; what is nobody's does not go out and come back.
+        vec!["route", "add", "unreachable", POD_SUBNET],
     ] {
         ip(&[&["-n", NAMESPACE], arguments.as_slice()].concat())?;
     }
     for subnet in [POD_SUBNET, SERVICE_SUBNET] {
         ip(&["route", "add", subnet, "via", NODE_ADDRESS, "dev", HOST_INTERFACE])?;
     }
-    let mut forward = inside("sysctl");
-    command::output("net.ipv4.ip_forward", forward.args(["-qw", "net.ipv4.ip_forward=1"]))?;
+    // A pod is told of each connection that its policies refuse, not of one a second.
+    for setting in ["net.ipv4.ip_forward=1", "net.ipv4.icmp_ratelimit=0"] {
+        command::output(setting, inside("sysctl").args(["-qw", setting]))?;
+    }
     // What is sent to a Service before kube-proxy knows it is refused at once. Else it would leave by the
     // default route, and conntrack would send every retry of that connection the same way.
     let mut refuse = inside("iptables");
     command::output("iptables", refuse.args(["-A", "FORWARD", "-d", SERVICE_SUBNET, "-j", "REJECT"]))?;
     Ok(())
-}
-
-/// Makes packets between pods of one bridge pass iptables, which Services need; false where the kernel
-/// cannot (no br_netfilter): then kube-proxy has to masquerade everything.
-#[must_use]
-pub fn bridges_pass_iptables() -> bool {
-    if !Path::new("/proc/sys/net/bridge").exists() {
-        // Where modules are built in, or may not be loaded, this changes nothing.
-        drop(command::output("modprobe", &mut command("modprobe", ["br_netfilter"])));
-    }
-    let mut sysctl = inside("sysctl");
-    command::output("bridge-nf-call-iptables", sysctl.args(["-qw", "net.bridge.bridge-nf-call-iptables=1"]))
-        .is_ok()
 }
 
 /// A command that runs in the namespace. (`ip netns exec` would hide `/sys/fs/cgroup`.)
@@ -98,7 +89,7 @@ pub fn inside(program: impl AsRef<std::ffi::OsStr>) -> Command {
     nsenter
 }
 
-/// Removes cable and namespace, with the routes, rules and bridges in it. None there is no error.
+/// Removes cable and namespace, with the routes, rules and cables in it. None there is no error.
 ///
 /// # Errors
 /// When `ip` refuses to remove what is there.

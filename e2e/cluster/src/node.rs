@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crate::command::{self, command};
 use crate::control_plane::{ControlPlane, flag};
+use crate::enforcer::{self, Enforcer};
 use crate::files;
 use crate::network;
 use crate::pki::{self, Subject};
@@ -67,16 +68,17 @@ impl<'a> Node<'a> {
         Self { dir: dir.join("node"), processes }
     }
 
-    /// Starts containerd and waits until it answers. `pause` is the image that holds a pod's namespaces.
+    /// Starts containerd and waits until it answers. `pause` is the image that holds a pod's namespaces; no pod starts
+    /// before the enforcer that listens at `enforcer` has rules for it.
     ///
     /// # Errors
     /// When a file cannot be written or containerd is not ready in time.
-    pub fn start_containerd(&self, pause: &str) -> Result<(), Error> {
+    pub fn start_containerd(&self, pause: &str, enforcer: &Enforcer) -> Result<(), Error> {
         self.make_folders()?;
-        let config = self.dir.join("containerd.toml");
-        files::write(&config, containerd_config(pause, &self.cni_dir()))?;
-        files::create_dir(&self.cni_dir())?;
-        files::write(&self.cni_dir().join("10-coop.conflist"), cni_config().to_string())?;
+        let (config, cni) = (self.dir.join("containerd.toml"), self.dir.join("cni"));
+        files::write(&config, containerd_config(pause, &cni, &enforcer.plugins))?;
+        files::create_dir(&cni)?;
+        files::write(&cni.join("10-coop.conflist"), cni_config(&enforcer.socket).to_string())?;
         let mut enter = network::inside("unshare");
         enter.args(["--mount", "--propagation", "private", "--", "sh", "-ec", ENTER, "sh"]).arg(&config);
         for target in FIXED {
@@ -138,7 +140,6 @@ impl<'a> Node<'a> {
             .arg(format!("--hostname-override={NAME}"))
             .arg(format!("--cluster-cidr={}", network::POD_SUBNET))
             .arg("--proxy-mode=iptables")
-            .arg(format!("--masquerade-all={}", !network::bridges_pass_iptables()))
             // These limits belong to the whole machine, and it may not be ours to set them.
             .args(["--conntrack-max-per-core=0", "--conntrack-tcp-timeout-established=0"])
             .arg("--conntrack-tcp-timeout-close-wait=0");
@@ -197,15 +198,11 @@ impl<'a> Node<'a> {
     fn own(&self, target: &str) -> PathBuf {
         self.dir.join("fixed").join(target.trim_start_matches('/').replace('/', "-"))
     }
-
-    fn cni_dir(&self) -> PathBuf {
-        self.dir.join("cni")
-    }
 }
 
-fn containerd_config(pause: &str, cni: &Path) -> String {
+fn containerd_config(pause: &str, cni: &Path, plugins: &Path) -> String {
     // A basic string of TOML is written like one of JSON.
-    let cni = serde_json::json!(cni.to_string_lossy());
+    let [cni, plugins] = [cni, plugins].map(|path| serde_json::json!(path.to_string_lossy()));
     format!(
         r#"version = 2
 root = "/var/lib/containerd"
@@ -217,7 +214,7 @@ state = "/run/containerd"
   restrict_oom_score_adj = true
   sandbox_image = "{pause}"
   [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "/usr/lib/cni"
+    bin_dir = {plugins}
     conf_dir = {cni}
   [plugins."io.containerd.grpc.v1.cri".containerd]
     snapshotter = "overlayfs"
@@ -229,15 +226,18 @@ state = "/run/containerd"
     )
 }
 
-fn cni_config() -> serde_json::Value {
+/// Every pod has a cable of its own to the node, which routes: so all that pods send each other passes its rules, whether
+/// or not the kernel can make bridges do that.
+fn cni_config(socket: &Path) -> serde_json::Value {
     serde_json::json!({
         "cniVersion": "1.0.0",
         "name": "coop",
         "plugins": [
-            {"type": "bridge", "bridge": "coop-pods", "isGateway": true, "ipMasq": true, "hairpinMode": true,
+            {"type": "ptp", "ipMasq": true,
              "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.244.0.0/24"}]],
                       "routes": [{"dst": "0.0.0.0/0"}]}},
             {"type": "portmap", "capabilities": {"portMappings": true}},
+            {"type": enforcer::PLUGIN, "socket": socket},
         ],
     })
 }

@@ -60,7 +60,7 @@ pub fn gateway(collective: &Collective, storage: &StorageStatus, site: &Site) ->
     let name = gateway_name(collective);
     let replicas = collective.spec.gateway.replicas;
     Wanted {
-        policies: network::policies(&part, storage),
+        policies: network::policies(&part, storage, site),
         account: ServiceAccount {
             metadata: part.metadata(&name),
             automount_service_account_token: Some(false),

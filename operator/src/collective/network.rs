@@ -9,30 +9,36 @@ use k8s_openapi::api::networking::v1::NetworkPolicy;
 
 use super::build::{ADMIN_PORT, PORT};
 use crate::deployment::SERVER_PORT;
-use crate::domain::located;
-use crate::network::{OTLP_PORT, dns, egress, ingress, policy};
+use crate::network::{dns, egress, ingress, policy, towards, web};
 use crate::pods::{Part, texts};
+use crate::runs::{Program, Site};
 
-/// Port of the operator's progress endpoint.
-const PROGRESS_PORT: i32 = 8080;
 /// kube-apiserver: a policy cannot name it, and its Service and its host use different ports.
 const API_PORTS: [i32; 2] = [443, 6443];
 
 /// Deny by default; then what gateway and runs need.
-pub fn policies(part: &Part, storage: &StorageStatus) -> Vec<NetworkPolicy> {
-    let common = [located(storage).port(), OTLP_PORT];
-    let outside = |ports: &[i32]| vec![dns(), egress(None, &[&common, ports].concat())];
-    let mut gateway_out = outside(&API_PORTS);
-    gateway_out.push(egress(Some(pods(part, "server")), &[SERVER_PORT]));
+pub fn policies(part: &Part, storage: &StorageStatus, site: &Site) -> Vec<NetworkPolicy> {
     let named = |suffix: &str| format!("{}-{suffix}", part.collective);
+    let mut common = vec![dns(), towards(&storage.endpoint)];
+    common.extend(site.otlp_endpoint.as_deref().map(towards));
+    let mut gateway_out = common.clone();
+    gateway_out.extend([egress(None, &API_PORTS), egress(Some(pods(part, "server")), &[SERVER_PORT])]);
+    let mut run_out = common;
+    run_out.extend(site.progress_url.as_deref().map(towards));
     let callers = vec![ingress(None, &[PORT, ADMIN_PORT])];
-    vec![
+    let mut policies = vec![
         policy(part, &named("default-deny"), of_collective(part), vec![], vec![]),
         // From anywhere: callers need not be in this cluster.
         policy(part, &named("gateway"), pods(part, "gateway"), callers, gateway_out),
-        // Sources are on the web: https://, hf://.
-        policy(part, &named("run"), pods(part, "run"), vec![], outside(&[PROGRESS_PORT, 443])),
-    ]
+        policy(part, &named("run"), pods(part, "run"), vec![], run_out),
+    ];
+    // Their sources are on the web: https://, hf://. Training and settling read what these have stored.
+    for program in [Program::Import, Program::Ingest] {
+        let mut runs = pods(part, "run");
+        runs.extend(texts(&[("app.kubernetes.io/component", program.word().to_owned())]));
+        policies.push(policy(part, &named(program.word()), runs, vec![], vec![web()]));
+    }
+    policies
 }
 
 fn of_collective(part: &Part) -> BTreeMap<String, String> {

@@ -105,7 +105,16 @@ async fn the_network_is_closed_but_for_what_is_named() {
     let cluster = cluster().await;
     settle(&cluster).await;
     let names = cluster.names("networking.k8s.io/v1", "networkpolicies");
-    assert_eq!(names, ["presidents-default-deny", "presidents-gateway", "presidents-run"]);
+    assert_eq!(
+        names,
+        [
+            "presidents-default-deny",
+            "presidents-gateway",
+            "presidents-import",
+            "presidents-ingest",
+            "presidents-run"
+        ]
+    );
     let deny: NetworkPolicy =
         cluster.find("networking.k8s.io/v1", "networkpolicies", "presidents-default-deny").unwrap();
     let spec = deny.spec.unwrap();

@@ -16,7 +16,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, 
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::validate::{CONCURRENCY, QUEUE, ValidDeployment};
-use crate::network::{OTLP_PORT, dns, egress, ingress, policy};
+use crate::network::{dns, ingress, policy, towards};
 use crate::pods::{self, Part, probe, scratch, texts};
 use crate::runs::{Site, secure_container, secure_pod};
 
@@ -89,7 +89,7 @@ pub fn build(
             }),
             ..Service::default()
         },
-        network_policy: network_policy(valid, &part, &name),
+        network_policy: network_policy(valid, &part, &name, site),
     })
 }
 
@@ -198,13 +198,13 @@ fn container(valid: &ValidDeployment, site: &Site, tmp: VolumeMount) -> Containe
     }
 }
 
-/// In: the gateway of the same Collective. Out: names, traces, and object storage, which is no pod that a policy can
-/// name.
-fn network_policy(valid: &ValidDeployment, part: &Part, name: &str) -> NetworkPolicy {
+/// In: the gateway of the same Collective. Out: names, object storage, and traces.
+fn network_policy(valid: &ValidDeployment, part: &Part, name: &str, site: &Site) -> NetworkPolicy {
     let gateway: BTreeMap<String, String> = texts(&[
         ("app.kubernetes.io/component", "gateway".to_owned()),
         (names::LABEL_COLLECTIVE, valid.collective.clone()),
     ]);
-    let outside = egress(None, &[valid.bucket.port(), OTLP_PORT]);
-    policy(part, name, part.selector(), vec![ingress(Some(gateway), &[PORT])], vec![dns(), outside])
+    let mut out = vec![dns(), towards(&valid.bucket.location.endpoint)];
+    out.extend(site.otlp_endpoint.as_deref().map(towards));
+    policy(part, name, part.selector(), vec![ingress(Some(gateway), &[PORT])], out)
 }

@@ -5,7 +5,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use cooperator_contract::run::{RunFile, RunId, StorageLocation, Task, VERSION};
 use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use url::Url;
 
 /// Settings of the installation that every run needs.
 #[derive(Clone, Debug)]
@@ -97,14 +96,6 @@ pub struct Bucket {
     pub location: StorageLocation,
     /// Secret with `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`.
     pub secret: String,
-}
-
-impl Bucket {
-    /// The TCP port its endpoint is reached at.
-    pub fn port(&self) -> i32 {
-        let url = Url::parse(&self.location.endpoint).ok();
-        url.and_then(|url| url.port_or_known_default()).map_or(443, i32::from)
-    }
 }
 
 /// A run, whichever attempt.

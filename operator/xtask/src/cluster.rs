@@ -4,7 +4,7 @@ use anyhow::Result;
 use clap::Subcommand;
 use cooperator_cluster::{Cluster, Progress, paths, tools};
 
-use crate::plugin;
+use crate::{demo, plugin};
 
 /// What to do with the local cluster.
 #[derive(Clone, Copy, Subcommand)]
@@ -22,7 +22,10 @@ pub enum Action {
 pub fn cluster(action: Action, progress: &Progress) -> Result<()> {
     match action {
         Action::Up => {
-            let cluster = Cluster::up(&paths::cluster_state(), progress)?;
+            let (tools, programs) = demo::made(progress);
+            tools?;
+            let enforcer = programs?.path(demo::ENFORCER)?.to_owned();
+            let cluster = Cluster::up(&paths::cluster_state(), &enforcer, progress)?;
             progress.say(&way_on(&cluster));
             Ok(())
         }

@@ -12,6 +12,9 @@ use cooperator_cluster::{Cluster, Progress, debian, paths};
 use crate::workspace::Programs;
 use crate::{cluster, image, install, plugin};
 
+/// The program that enforces NetworkPolicies in the local cluster.
+pub const ENFORCER: &str = "cooperator-enforcer";
+
 /// Options of `cargo xtask demo`.
 #[derive(Args)]
 pub struct Options {
@@ -74,7 +77,7 @@ pub fn made(others: &[Tool], progress: &Progress) -> (Result<()>, Result<Program
 pub fn installed(programs: &Programs, progress: &Progress) -> Result<Cluster> {
     plugin::install(programs)?;
     let images = image::build(programs, progress)?;
-    let cluster = Cluster::up(&paths::cluster_state(), progress)?;
+    let cluster = Cluster::up(&paths::cluster_state(), programs.path(ENFORCER)?, progress)?;
     progress.during("Handing the images to the node", None, || image::load(&cluster, &images))?;
     install::install(&cluster.kubeconfig, &images.values(), progress)?;
     Ok(cluster)

@@ -92,7 +92,7 @@ struct Measured {
 pub async fn operator(options: &Options) -> Result<Section> {
     let progress = Progress::new();
     let folder = tempfile::tempdir()?;
-    let mut stage = Stage::set(folder.path()).await?;
+    let stage = Stage::set(folder.path()).await?;
     let before = load();
     let story = if options.without_story { None } else { Some(with_story(&stage, options).await?) };
     let mut measured = Vec::new();
@@ -107,8 +107,7 @@ pub async fn operator(options: &Options) -> Result<Section> {
 async fn with_story(stage: &Stage, options: &Options) -> Result<Figures> {
     let first = Calls::of(&stage.client).await?;
     let operator = Operator::start(&options.programs.operator, stage, "operator-story")?;
-    let hands =
-        Hands::work(stage.client.clone(), &options.programs, format!("http://{}", stage.s3), &stage.folder);
+    let hands = Hands::work(stage, &options.programs);
     let began = Instant::now();
     story::tell(stage).await?;
     drop(hands);

@@ -1,18 +1,38 @@
 //! The cluster under test, and the story told on it once for all tests.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use cooperator_cli::access::Access;
 use cooperator_cluster::{Progress, paths};
 use cooperator_story::cluster::Cluster;
 use cooperator_story::{PRESIDENTS, Told, tell};
+use kube::api::{Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config};
+use kube::core::DynamicObject;
+use kube::{Client, Config, ResourceExt as _};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
 static TOLD: OnceCell<Told> = OnceCell::const_new();
 
-fn kubeconfig() -> PathBuf {
+/// Where operator and Garage run.
+pub const SYSTEM: &str = "cooperator-system";
+
+/// Longest that anything here may take.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Waits until something is so.
+pub async fn eventually(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
+    let began = tokio::time::Instant::now();
+    while !is_so().await {
+        assert!(began.elapsed() < PATIENCE, "not after {PATIENCE:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+}
+
+/// The kubeconfig of an administrator.
+pub fn kubeconfig() -> PathBuf {
     std::env::var_os("COOPERATOR_E2E_KUBECONFIG")
         .expect("COOPERATOR_E2E_KUBECONFIG names no cluster: run `cargo xtask test`")
         .into()
@@ -43,8 +63,22 @@ pub async fn told() -> &'static Told {
 
 /// An object of ours in the story's namespace.
 pub fn object(kind: &str, name: &str, spec: Value) -> Value {
+    object_in(PRESIDENTS, kind, name, spec)
+}
+
+/// An object of ours in a namespace.
+pub fn object_in(namespace: &str, kind: &str, name: &str, spec: Value) -> Value {
     json!({
         "apiVersion": "cooperator.dev/v1alpha1", "kind": kind,
-        "metadata": {"name": name, "namespace": PRESIDENTS}, "spec": spec,
+        "metadata": {"name": name, "namespace": namespace}, "spec": spec,
     })
+}
+
+/// Applies an object of ours, as `kubectl apply --server-side` does.
+pub async fn apply(cluster: &Cluster, object: Value) {
+    let object: DynamicObject = serde_json::from_value(object).unwrap();
+    let access = Access { client: cluster.client.clone(), namespace: object.namespace().unwrap() };
+    let api = access.dynamic(&object.types.as_ref().unwrap().kind);
+    let params = PatchParams::apply("a-test").force();
+    api.patch(&object.name_any(), &params, &Patch::Apply(&object)).await.unwrap();
 }

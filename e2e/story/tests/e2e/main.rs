@@ -5,9 +5,14 @@
 mod bad_input;
 mod cluster;
 mod deletion;
+mod isolation;
+mod network;
 mod openai;
 mod plugin;
 mod presidents;
+mod probes;
+mod rights;
 mod security;
+mod senators;
 mod tiny;
 mod training;

@@ -13,10 +13,8 @@ use kube::core::NamespaceResourceScope;
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
-use crate::cluster::{as_user, connect, told};
+use crate::cluster::{SYSTEM, as_user, connect, told};
 
-/// Where operator and Garage run.
-const SYSTEM: &str = "cooperator-system";
 /// Our kinds, by plural.
 const KINDS: [&str; 8] = [
     "apikeys",
@@ -28,6 +26,9 @@ const KINDS: [&str; 8] = [
     "finetunes",
     "settlements",
 ];
+
+/// Those that own other objects.
+const OWNERS: [&str; 6] = ["apikeys", "basemodels", "collectives", "datasets", "deployments", "finetunes"];
 
 async fn all<K>(cluster: &Cluster, namespace: &str) -> Vec<K>
 where
@@ -136,18 +137,16 @@ fn list(group: &str, resources: &[&str], verbs: &[&str]) -> Vec<String> {
 
 /// What the operator may do in every namespace.
 fn everywhere() -> BTreeSet<String> {
-    let below = |part: &str| KINDS.map(|kind| format!("{kind}/{part}"));
-    let (statuses, finalizers) = (below("status"), below("finalizers"));
-    let (statuses, finalizers) =
-        (statuses.each_ref().map(|name| name.as_str()), finalizers.each_ref().map(|name| name.as_str()));
     let ours = "cooperator.dev";
+    let below = |kinds: &[&str], part: &str, verb: &str| -> Vec<String> {
+        kinds.iter().map(|kind| format!("{verb} {ours}/{kind}/{part}")).collect()
+    };
     [
         list(ours, &KINDS, &["get", "list", "watch"]),
-        list(ours, &statuses, &["patch"]),
-        list(ours, &["collectives", "finetunes"], &["patch"]),
-        list(ours, &finalizers, &["update"]),
+        below(&KINDS, "status", "patch"),
+        list(ours, &["finetunes"], &["patch"]),
+        below(&OWNERS, "finalizers", "update"),
         list(ours, &["settlements"], &["create"]),
-        list(ours, &["apikeys/status"], &["get", "update"]),
         list("batch", &["jobs"], &["list", "watch"]),
         list("apps", &["deployments"], &["list", "watch"]),
         list("", &["pods"], &["list", "watch"]),
@@ -164,21 +163,22 @@ async fn the_operator_may_do_what_it_needs_and_touches_secrets_only_where_it_was
     told().await;
     let operator = format!("{SYSTEM}:cooperator-operator");
     assert_eq!(rights(&operator, "default").await, everywhere());
-    let change = ["get", "create", "patch", "delete"];
     let mut home = everywhere();
-    for (group, resources) in [
-        ("", &["secrets", "configmaps", "services", "serviceaccounts"][..]),
-        ("batch", &["jobs"]),
-        ("apps", &["deployments"]),
-        ("policy", &["poddisruptionbudgets"]),
-        ("networking.k8s.io", &["networkpolicies"]),
-        ("rbac.authorization.k8s.io", &["rolebindings"]),
+    let (make, remove) = (["get", "create", "patch"], ["get", "create", "patch", "delete"]);
+    for (group, resources, verbs) in [
+        ("", &["secrets"][..], &remove[..]),
+        ("", &["configmaps", "services", "serviceaccounts"], &make),
+        ("batch", &["jobs"], &["get", "create", "delete"]),
+        ("apps", &["deployments"], &make),
+        ("policy", &["poddisruptionbudgets"], &remove),
+        ("networking.k8s.io", &["networkpolicies"], &make),
+        ("rbac.authorization.k8s.io", &["rolebindings"], &make),
     ] {
-        home.extend(list(group, resources, &change));
+        home.extend(list(group, resources, verbs));
     }
     assert_eq!(rights(&operator, PRESIDENTS).await, home);
     let mut system = everywhere();
-    system.extend(list("coordination.k8s.io", &["leases"], &["get", "create", "update", "patch"]));
+    system.extend(list("coordination.k8s.io", &["leases"], &["get", "create", "update"]));
     assert_eq!(rights(&operator, SYSTEM).await, system);
 }
 
@@ -187,9 +187,9 @@ async fn the_operator_may_do_what_it_needs_and_touches_secrets_only_where_it_was
 async fn a_gateway_may_read_its_own_kinds_at_home_and_nothing_elsewhere() {
     told().await;
     let gateway = format!("{PRESIDENTS}:{PRESIDENTS}-gateway");
-    let mut home =
-        list("cooperator.dev", &["apikeys", "collectives", "deployments"], &["get", "list", "watch"]);
-    home.extend(list("cooperator.dev", &["apikeys/status"], &["get", "patch", "update"]));
+    let mut home = list("cooperator.dev", &["apikeys", "collectives", "deployments"], &["list", "watch"]);
+    home.extend(list("cooperator.dev", &["apikeys", "collectives"], &["get"]));
+    home.extend(list("cooperator.dev", &["apikeys/status"], &["patch"]));
     assert_eq!(rights(&gateway, PRESIDENTS).await, home.into_iter().collect());
     for elsewhere in [SYSTEM, "default"] {
         assert_eq!(rights(&gateway, elsewhere).await, BTreeSet::new(), "{elsewhere}");
