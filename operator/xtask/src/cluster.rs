@@ -22,7 +22,7 @@ pub enum Action {
 pub fn cluster(action: Action, progress: &Progress) -> Result<()> {
     match action {
         Action::Up => {
-            let (tools, programs) = demo::made(progress);
+            let (tools, programs) = demo::made(&[], progress);
             tools?;
             let enforcer = programs?.path(demo::ENFORCER)?.to_owned();
             let cluster = Cluster::up(&paths::cluster_state(), &enforcer, progress)?;
