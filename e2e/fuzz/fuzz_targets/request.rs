@@ -4,7 +4,7 @@
 
 #[path = "../../../operator/crates/gateway/src/error.rs"]
 mod error;
-#[path = "../../../operator/crates/gateway/src/request.rs"]
+#[path = "../../../operator/crates/gateway/src/request/mod.rs"]
 mod request;
 #[path = "../../../operator/crates/gateway/src/snapshot.rs"]
 mod snapshot;
