@@ -58,7 +58,7 @@ pub fn number(figure: f64) -> String {
     match figure.abs() {
         size if size >= 100.0 => grouped(figure),
         size if size >= 10.0 => format!("{figure:.1}"),
-        size if size == 0.0 => "0".into(),
+        0.0 => "0".into(),
         _ => format!("{figure:.2}"),
     }
 }

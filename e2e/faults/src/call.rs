@@ -97,6 +97,11 @@ impl FromStr for Point {
 static SHORT: LazyLock<Regex> =
     LazyLock::new(|| Regex::new("-[0-9a-f]{8}(-|/|$)").unwrap_or_else(|_| unreachable!()));
 
+/// A uid, as keys of checkpoints have it: another in every run.
+static UID: LazyLock<Regex> = LazyLock::new(|| {
+    Regex::new("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}").unwrap_or_else(|_| unreachable!())
+});
+
 /// A name without digests.
 pub fn nameless(name: &str) -> String {
     SHORT.replace_all(name, "-*$1").into_owned()
@@ -112,7 +117,7 @@ pub fn call(server: Server, method: &Method, path: &str, body: &[u8]) -> Option<
         Server::Garage => Some(format!("{method} garage {}", path.rsplit('/').next().unwrap_or_default())),
         Server::S3 => {
             let key = path.trim_start_matches('/').split_once('/').map_or("", |(_, key)| key);
-            Some(format!("{method} s3 {key}"))
+            Some(format!("{method} s3 {}", UID.replace_all(key, "*")))
         }
         Server::Kubernetes => {
             let place = path
@@ -155,6 +160,11 @@ mod tests {
         assert_eq!(
             call(Server::S3, &Method::PUT, "/band.band/.cooperator/check", b"").unwrap(),
             "PUT s3 .cooperator/check"
+        );
+        let checkpoint = "/band.band/finetunes/2a99c109-b233-4a8e-b07d-72162390321a/00001/0000000006.json";
+        assert_eq!(
+            call(Server::S3, &Method::DELETE, checkpoint, b"").unwrap(),
+            "DELETE s3 finetunes/*/00001/0000000006.json"
         );
         assert_eq!(
             call(Server::Garage, &Method::POST, "/v2/CreateKey", b"").unwrap(),

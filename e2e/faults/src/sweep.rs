@@ -127,7 +127,7 @@ async fn tell_all(
         }
         anyhow::Ok(())
     };
-    try_join_all(stages.iter().map(|stage| on_stage(stage))).await?;
+    try_join_all(stages.iter().map(on_stage)).await?;
     step.done();
     let mut rows = rows.into_inner().unwrap_or_else(PoisonError::into_inner);
     rows.sort_by_key(|(index, _)| *index);

@@ -107,7 +107,7 @@ fn tune_name(number: usize) -> String {
 }
 
 fn fine_tune(number: usize) -> Value {
-    let dataset = if number % WAITING == 0 { "not-made-yet" } else { "songs" };
+    let dataset = if number.is_multiple_of(WAITING) { "not-made-yet" } else { "songs" };
     let spec = json!({
         "baseModelRef": {"name": "tiny"}, "datasetRef": {"name": dataset},
         "lora": {"rank": 16, "alpha": 32, "targetModules": ["q_proj", "k_proj", "v_proj", "o_proj"]},

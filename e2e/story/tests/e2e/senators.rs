@@ -48,9 +48,9 @@ async fn found(cluster: &Cluster) {
         })),
     )
     .await;
-    until::<Collective>(cluster, SENATORS, |collective| is_ready(collective)).await;
+    until::<Collective>(cluster, SENATORS, is_ready).await;
     until::<Secret>(cluster, "clerk-key", |_| true).await;
-    until::<ApiKey>(cluster, "clerk", |key| is_ready(key)).await;
+    until::<ApiKey>(cluster, "clerk", is_ready).await;
 }
 
 /// A Collective in the senators' namespace whose gateway has this many pods.

@@ -60,13 +60,16 @@ fn a_pod_that_runs_and_reports_nothing_for_too_long_is_condemned_stopped_and_cou
     assert_eq!(activity.hung_at, Some(at(1860)));
     let Step::Condemn(failure) = next(&[open(1)], &running(0), silent_since(60), at(1860)) else { panic!() };
     assert!(failure.message.contains("1800 s (spec.progressDeadlineSeconds)"), "{}", failure.message);
-    let condemned =
-        Attempt { reason: Some(failure.kind.to_string()), message: Some(failure.message.clone()), ..open(1) };
+    let condemned = [Attempt {
+        reason: Some(failure.kind.to_string()),
+        message: Some(failure.message.clone()),
+        ..open(1)
+    }];
     // Also with the progress that came too late, and after a crash of this program.
-    assert_eq!(next(&[condemned.clone()], &running(0), silent_since(1860), at(1861)), Step::Stop);
-    assert_eq!(next(&[condemned.clone()], &State::Stopping, RULES, at(1861)), Step::Drain);
-    let Step::End(ending) = next(&[condemned.clone()], &State::Missing, RULES, at(1861)) else { panic!() };
-    let attempts = ended(vec![condemned], &ending, at(1861));
+    assert_eq!(next(&condemned, &running(0), silent_since(1860), at(1861)), Step::Stop);
+    assert_eq!(next(&condemned, &State::Stopping, RULES, at(1861)), Step::Drain);
+    let Step::End(ending) = next(&condemned, &State::Missing, RULES, at(1861)) else { panic!() };
+    let attempts = ended(condemned.to_vec(), &ending, at(1861));
     assert_eq!(attempts[0].reason.as_deref(), Some("Stalled"));
     assert_eq!(FailureKind::Stalled.retry(), Retry::Counted);
     assert_eq!(next(&attempts, &State::Missing, RULES, at(1900)), Step::Begin { number: 2 });
@@ -74,16 +77,16 @@ fn a_pod_that_runs_and_reports_nothing_for_too_long_is_condemned_stopped_and_cou
 
 #[test]
 fn a_condemned_attempt_that_ends_before_it_is_stopped_keeps_its_reason_unless_it_made_its_product() {
-    let condemned = Attempt { reason: Some("Stalled".into()), ..open(1) };
+    let condemned = [Attempt { reason: Some("Stalled".into()), ..open(1) }];
     let interrupted = FailureKind::Run(cooperator_contract::outcome::FailureReason::Interrupted);
     let ending = |result| State::Ended(Ending { at: Some(at(5)), node: None, result });
     let stopped = ending(Err(Failure::new(interrupted, "SIGTERM")));
-    let Step::End(end) = next(&[condemned.clone()], &stopped, RULES, at(9)) else { panic!() };
+    let Step::End(end) = next(&condemned, &stopped, RULES, at(9)) else { panic!() };
     assert_eq!(end.result.unwrap_err().kind, FailureKind::Stalled);
     let product = Product { digest: cooperator_core::digest::Digest::of(b"x"), key: "k".into() };
     let made = ending(Ok(product.clone()));
-    let Step::End(end) = next(&[condemned.clone()], &made, RULES, at(9)) else { panic!() };
-    let attempts = ended(vec![condemned], &end, at(9));
+    let Step::End(end) = next(&condemned, &made, RULES, at(9)) else { panic!() };
+    let attempts = ended(condemned.to_vec(), &end, at(9));
     assert_eq!((end.result, attempts[0].message.as_deref()), (Ok(product), None));
 }
 

@@ -36,7 +36,7 @@ pub fn pack(entries: &[Entry]) -> Vec<u8> {
             data.len()
         ));
     }
-    raw(&format!("{{{}}}", header.join(",")), &data)
+    raw(format!("{{{}}}", header.join(",")), &data)
 }
 
 /// A file with this header.
