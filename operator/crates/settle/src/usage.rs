@@ -207,6 +207,7 @@ impl<'a> Counting<'a> {
         }
         if reader.follows(&self.chain) {
             while let Some(rows) = reader.next_group()? {
+                reader.heads().iter().for_each(|head| self.remember(*head));
                 self.next_rows(rows, reader.chain())?;
             }
             return Ok(());
@@ -251,7 +252,7 @@ impl<'a> Counting<'a> {
                 self.chain = link.chain.clone();
             }
             link.chain.append(&row)?;
-            self.remember(&link.chain);
+            self.remember((link.chain.through(), link.chain.head()));
             if !self.done {
                 self.tally.add(row, self.period)?;
             }
@@ -262,9 +263,10 @@ impl<'a> Counting<'a> {
         Ok(())
     }
 
-    fn remember(&mut self, chain: &Chain) {
-        if self.heads.back().is_none_or(|(last, _)| *last < chain.through()) {
-            self.heads.push_back((chain.through(), chain.head()));
+    /// Keeps the head after a row.
+    fn remember(&mut self, head: (u64, Digest)) {
+        if self.heads.back().is_none_or(|(last, _)| *last < head.0) {
+            self.heads.push_back(head);
         }
         if self.heads.len() > HEADS {
             self.heads.pop_front();

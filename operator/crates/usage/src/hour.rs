@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 use cooperator_contract::usage::UsageRow;
+use cooperator_core::digest::Digest;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
@@ -77,6 +78,7 @@ pub struct HourReader<R: ChunkReader + 'static> {
     file: SerializedFileReader<R>,
     header: Header,
     chain: Chain,
+    heads: Vec<(u64, Digest)>,
     next: usize,
 }
 
@@ -97,7 +99,7 @@ impl<R: ChunkReader + 'static> HourReader<R> {
         let header: Header = serde_json::from_str(text.ok_or_else(missing)?)
             .map_err(|error| UsageLogError::Malformed(format!("Parquet metadata `{HEADER_KEY}`: {error}")))?;
         let chain = header.before();
-        Ok(Self { file, header, chain, next: 0 })
+        Ok(Self { file, header, chain, heads: Vec::new(), next: 0 })
     }
 
     /// What the file says of itself.
@@ -121,6 +123,11 @@ impl<R: ChunkReader + 'static> HourReader<R> {
         &self.chain
     }
 
+    /// Sequence and head after each row of the last group that was read.
+    pub fn heads(&self) -> &[(u64, Digest)] {
+        &self.heads
+    }
+
     /// The next rows, at most a group of them, already checked; none after the last.
     ///
     /// # Errors
@@ -132,8 +139,10 @@ impl<R: ChunkReader + 'static> HourReader<R> {
         }
         let group = || parquet_rows::read_group(&*self.file.get_row_group(self.next).map_err(malformed)?);
         let rows = guarded(group)?;
+        self.heads.clear();
         for row in &rows {
             self.chain.append(row)?;
+            self.heads.push((self.chain.through(), self.chain.head()));
         }
         self.next += 1;
         Ok(Some(rows))
