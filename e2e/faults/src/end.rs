@@ -68,7 +68,7 @@ pub async fn end(stage: &Stage) -> Result<End> {
     }
     let keys: Vec<String> =
         story::store(stage).await?.list("").await?.into_iter().map(|object| object.key).collect();
-    let chances = Chances { uids, ports: stage.doors().map(|door| door.port()) };
+    let chances = Chances { uids };
     let objects = objects.into_iter().map(|(id, object)| (nameless(&id), chances.without(object)));
     let keys: Vec<String> = keys.into_iter().map(|key| chances.named(key)).collect();
     Ok(End(json!({"objects": together(objects), "keys": keys})))
@@ -88,9 +88,10 @@ fn together(objects: impl Iterator<Item = (String, Value)>) -> BTreeMap<String, 
 struct Chances {
     /// Of which object each uid is.
     uids: BTreeMap<String, String>,
-    /// Where the servers listen.
-    ports: [u16; 3],
 }
+
+/// Below it lie the ports that a spec means; from it on those that a server here was given because they were free.
+const FIRST_FREE_PORT: u64 = 32_768;
 
 impl Chances {
     fn named(&self, text: String) -> String {
@@ -102,15 +103,16 @@ impl Chances {
         match value {
             Value::Object(fields) => {
                 let kept = fields.into_iter().filter(|(name, _)| !VOLATILE.contains(&name.as_str()));
-                Value::Object(kept.map(|(name, value)| (name, self.without(value))).collect::<Map<_, _>>())
+                let told = |name: &str, value: Value| match value.as_u64() {
+                    Some(FIRST_FREE_PORT..) if name == "port" => Value::String("a free port".into()),
+                    _ => self.without(value),
+                };
+                Value::Object(
+                    kept.map(|(name, value)| (name.clone(), told(&name, value))).collect::<Map<_, _>>(),
+                )
             }
             Value::Array(items) => items.into_iter().map(|item| self.without(item)).collect(),
             Value::String(text) => Value::String(nameless(&self.named(text))),
-            Value::Number(number)
-                if self.ports.iter().any(|port| number.as_u64() == Some((*port).into())) =>
-            {
-                Value::String("a port of the stage".into())
-            }
             other => other,
         }
     }
@@ -123,16 +125,16 @@ mod tests {
     #[test]
     fn what_differs_by_chance_is_not_told_and_all_else_is() {
         let end = |uid: &str, time: &str, port: u16, attempts: i32| {
-            let chances =
-                Chances { uids: [(uid.to_owned(), "FineTune/v1".to_owned())].into(), ports: [port, 443, 80] };
+            let chances = Chances { uids: [(uid.to_owned(), "FineTune/v1".to_owned())].into() };
             End(chances.without(json!({
                 "metadata": {"uid": uid}, "port": port,
                 "status": {"startedAt": time, "attempts": attempts, "key": format!("x/{uid}/y")},
             })))
         };
-        let one = end("u-1", "1", 30001, 1);
-        assert_eq!(one.differences(&end("u-2", "2", 30002, 1)), Vec::<String>::new());
-        assert_eq!(one.differences(&end("u-1", "1", 30001, 2)), ["/status/attempts: 1 became 2"]);
+        let one = end("u-1", "1", 40001, 1);
+        assert_eq!(one.differences(&end("u-2", "2", 40002, 1)), Vec::<String>::new());
+        assert_eq!(one.differences(&end("u-1", "1", 40001, 2)), ["/status/attempts: 1 became 2"]);
+        assert_eq!(one.differences(&end("u-1", "1", 443, 1)), ["/port: \"a free port\" became 443"]);
         assert_eq!(one.0["status"]["key"], "x/FineTune/v1/y");
     }
 
