@@ -39,6 +39,9 @@ const FAREWELL: Duration = Duration::from_secs(10);
 /// # Errors
 /// What could not be started, or what failed.
 pub async fn run(args: Args, credentials: Credentials, client: Client) -> anyhow::Result<()> {
+    // Before the log is opened: rows of an earlier process may lie in it, and a signal that nobody handles ends this one
+    // before it has uploaded them.
+    let told_to_stop = told_to_stop()?;
     let (metrics, registry) = Metrics::new();
     let clock = Arc::new(SystemClock);
     let options = Options {
@@ -91,7 +94,7 @@ pub async fn run(args: Args, credentials: Credentials, client: Client) -> anyhow
     tracing::info!(gateway = wal.gateway(), listen = %args.listen, "the gateway serves");
 
     let failed = tokio::select! {
-        () = told_to_stop() => None,
+        () = told_to_stop => None,
         ended = watching => Some(format!("{ended:?}")),
         () = stopped(&wal) => Some("the usage log cannot be written".to_owned()),
     };
@@ -126,15 +129,16 @@ async fn admin(listener: TcpListener, gateway: Arc<Gateway>, registry: Registry)
     }
 }
 
-async fn told_to_stop() {
-    let wait = async |kind| match signal(kind) {
-        Ok(mut signal) => drop(signal.recv().await),
-        Err(_) => std::future::pending().await,
-    };
-    tokio::select! {
-        () = wait(SignalKind::terminate()) => {}
-        () = wait(SignalKind::interrupt()) => {}
-    }
+/// Ends at SIGTERM or SIGINT, also at one that came before it was first waited for.
+fn told_to_stop() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("SIGTERM cannot be caught")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("SIGINT cannot be caught")?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
 }
 
 async fn stopped(wal: &Wal) {
