@@ -31,7 +31,7 @@ def report(name, found, expected):
 def main(base, adapter, file):
     ours = load_file(file)
     tokens = ours["tokens"].long()
-    model = AutoModelForCausalLM.from_pretrained(base, torch_dtype=torch.float32, attn_implementation="eager").eval()
+    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32, attn_implementation="eager").eval()
     plain = report("base", ours["base"], logits(model, tokens))
     adapted = PeftModel.from_pretrained(model, adapter).eval()
     both = report("adapted", ours["logits"], logits(adapted, tokens))

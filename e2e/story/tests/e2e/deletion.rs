@@ -110,6 +110,7 @@ async fn events(tiny: &Tiny, name: &str) -> Vec<String> {
 fn server(tune: &str) -> Value {
     json!({
         "fineTuneRef": {"name": tune}, "modelName": "tiny",
+        "resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}},
         "price": {"inputTokensPerMillion": "1", "outputTokensPerMillion": "1"},
     })
 }
@@ -190,7 +191,8 @@ async fn served(tiny: &Tiny) {
     tiny.apply("Deployment", "early", server("nowhere")).await;
     leaves(tiny, Kind::Deployment, "early", "without an adapter").await;
     tiny.apply("Deployment", "tiny", server("served")).await;
-    let key = json!({"collectiveRef": {"name": "leaving"}, "consumer": "radio", "deployments": ["tiny"]});
+    let key = json!({"collectiveRef": {"name": "leaving"}, "consumer": "radio", "deployments": ["tiny"],
+        "secretRef": {"name": "radio-key"}});
     tiny.apply("ApiKey", "radio", key).await;
     tiny.until(Kind::ApiKey, "radio", cooperator_cli::items::Item::is_ready).await;
     tiny.until(Kind::Deployment, "tiny", cooperator_cli::items::Item::is_ready).await;

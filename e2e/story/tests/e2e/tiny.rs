@@ -87,6 +87,8 @@ impl Tiny {
                 "maxSteps": steps, "batchSize": 16, "sequenceLength": 48, "learningRate": "0.01", "seed": seed,
             },
             "checkpoint": {"everySteps": 100},
+            // The node has two cores, and servers run beside it.
+            "compute": {"resources": {"requests": {"cpu": "100m", "memory": "128Mi"}, "limits": {"memory": "1Gi"}}},
         })
     }
 
