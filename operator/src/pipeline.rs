@@ -6,7 +6,7 @@ use std::time::Duration;
 use cooperator_api::collective::{Collective, Departed};
 use cooperator_core::time::{Clock, Timestamp};
 use cooperator_store::{Credentials, Store};
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::runtime::controller::Action;
 use kube::runtime::events::Recorder;
@@ -113,6 +113,16 @@ impl Pipeline {
         let mut all = Vec::new();
         self.each(namespace, |object| all.push(object)).await?;
         Ok(all)
+    }
+
+    /// The pods of the namespace with these labels (`key=value,...`).
+    ///
+    /// # Errors
+    /// [`Error::Read`].
+    pub async fn pods(&self, namespace: &str, labels: &str) -> Result<Vec<Pod>, Error> {
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), namespace);
+        let found = api.list(&ListParams::default().labels(labels)).await;
+        Ok(found.map_err(read(format!("the Pods with {labels}")))?.items)
     }
 
     /// Hands over all objects of a kind in the namespace, read page by page: memory holds one page of them as it is

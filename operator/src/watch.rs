@@ -61,7 +61,7 @@ fn base_models(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, 
     let store = controller.store();
     let controller = controller
         .owns(all::<Job>(pipeline), ours("basemodel"))
-        .watches(all::<Pod>(pipeline), ours("basemodel"), of_run)
+        .watches(all::<Pod>(pipeline), ours("basemodel"), of_pod)
         .watches(seen::<Collective>(pipeline), watch_config(), move |collective| {
             select(&store, &collective, |model, name| model.is_of(name))
         });
@@ -88,7 +88,7 @@ fn datasets(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, ()>
     let (by_collective, by_model, by_work) = (controller.store(), controller.store(), controller.store());
     let controller = controller
         .owns(all::<Job>(pipeline), ours("dataset"))
-        .watches(all::<Pod>(pipeline), ours("dataset"), of_run)
+        .watches(all::<Pod>(pipeline), ours("dataset"), of_pod)
         .watches(seen::<Collective>(pipeline), watch_config(), move |collective| {
             select(&by_collective, &collective, |dataset, name| dataset.is_of(name))
         })
@@ -106,6 +106,7 @@ fn deployments(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, 
     let (by_tune, by_collective) = (controller.store(), controller.store());
     let controller = controller
         .owns(all::<v1::Deployment>(pipeline), ours("deployment"))
+        .watches(all::<Pod>(pipeline), ours("deployment"), of_pod)
         .watches(seen::<FineTune>(pipeline), watch_config(), move |tune| {
             select(&by_tune, &tune, |deployment, name| deployment.serves(name))
         })
@@ -126,7 +127,7 @@ fn fine_tunes(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, (
     let (by_collective, by_work) = (controller.store(), controller.store());
     let controller = controller
         .owns(all::<Job>(pipeline), ours("finetune"))
-        .watches(all::<Pod>(pipeline), ours("finetune"), of_run)
+        .watches(all::<Pod>(pipeline), ours("finetune"), of_pod)
         .watches(seen::<Dataset>(pipeline), watch_config(), move |dataset| {
             select(&by_dataset, &dataset, |tune, name| tune.trains_on(name))
         })
@@ -151,7 +152,7 @@ fn periods(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, ()> 
     let by_tune = controller.store();
     let controller = controller
         .owns(all::<Job>(pipeline), ours("collective"))
-        .watches(all::<Pod>(pipeline), ours("collective"), of_run)
+        .watches(all::<Pod>(pipeline), ours("collective"), of_pod)
         .watches(seen::<Settlement>(pipeline), watch_config(), |settlement| {
             let namespace = settlement.namespace().unwrap_or_default();
             Some(ObjectRef::new(settlement.collective()).within(&namespace))
@@ -191,8 +192,8 @@ fn ours(kind: &str) -> watcher::Config {
     watch_config().labels(&labels)
 }
 
-/// The object a run's pod was made for.
-fn of_run<K: Resource<DynamicType = ()>>(pod: Pod) -> Option<ObjectRef<K>> {
+/// The object a pod was made for.
+fn of_pod<K: Resource<DynamicType = ()>>(pod: Pod) -> Option<ObjectRef<K>> {
     let namespace = pod.namespace()?;
     let name = pod.labels().get(names::LABEL_NAME)?;
     Some(ObjectRef::new(name).within(&namespace))

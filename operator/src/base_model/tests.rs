@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use cooperator_api::base_model::BaseModel;
 use cooperator_api::collective::Collective;
 use cooperator_contract::layout;
@@ -5,9 +7,11 @@ use cooperator_contract::manifest::ModelManifest;
 use cooperator_contract::outcome::{FailureReason, Outcome};
 use cooperator_core::digest::Digest;
 use jiff::SignedDuration;
+use k8s_openapi::api::batch::v1::Job;
 use serde_json::json;
 
 use super::reconcile::reconcile;
+use crate::pipeline::Pipeline;
 use crate::settle;
 use crate::testing::{Cluster, HOME};
 
@@ -95,6 +99,39 @@ async fn an_operator_killed_after_any_write_ends_where_an_unharmed_one_does() {
         let jobs = cluster.writes().iter().filter(|write| write.starts_with("POST jobs")).count();
         assert_eq!(jobs, 1, "cut after write {cut}");
     }
+}
+
+#[tokio::test]
+async fn an_attempt_whose_image_cannot_be_pulled_begins_anew_once_the_chart_names_another() {
+    let mut cluster = cluster().await;
+    settle!(cluster, BaseModel, "basemodels", "smollm", reconcile);
+    let job = cluster.names("batch/v1", "jobs").remove(0);
+    cluster.put(
+        "v1",
+        "pods",
+        json!({
+            "metadata": { "name": "held", "labels": { "batch.kubernetes.io/job-name": job } },
+            "spec": { "containers": [{ "name": "import", "image": "trainer:1" }] },
+            "status": { "phase": "Pending", "containerStatuses": [{
+                "name": "import", "image": "", "imageID": "", "ready": false, "restartCount": 0,
+                "state": { "waiting": { "reason": "ErrImagePull", "message": "not found" } },
+            }] },
+        }),
+    );
+    settle!(cluster, BaseModel, "basemodels", "smollm", reconcile);
+    assert_eq!(ready(&model(&cluster)).1, "ImagePullFailed");
+    let mut site = cluster.pipeline.site.clone();
+    site.trainer_image = "trainer:2".into();
+    cluster.pipeline = Arc::new(Pipeline { site, ..(*cluster.pipeline).clone() });
+    reconcile(Arc::new(model(&cluster)), cluster.pipeline.clone()).await.unwrap();
+    assert!(cluster.names("batch/v1", "jobs").is_empty(), "the one that cannot begin is taken away");
+    // As the garbage collector does.
+    cluster.remove("v1", "pods", "held");
+    settle!(cluster, BaseModel, "basemodels", "smollm", reconcile);
+    let anew: Job = cluster.find("batch/v1", "jobs", &job).unwrap();
+    let image = anew.spec.unwrap().template.spec.unwrap().containers.remove(0).image;
+    assert_eq!(image.as_deref(), Some("trainer:2"));
+    assert_eq!(model(&cluster).status.unwrap().attempts.len(), 1, "it is the same attempt");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use cooperator_api::deployment::Deployment;
 use cooperator_kit::apply as bring;
+use k8s_openapi::api::apps::v1;
 use kube::runtime::controller::Action;
 use kube::{Resource as _, ResourceExt as _};
 
@@ -11,6 +12,7 @@ use super::status::{self, Serving};
 use super::{build, dereference, earned, validate};
 use crate::pipeline::{Error, Pipeline, again};
 use crate::report::Fields;
+use crate::runs::{self, Waiting};
 
 /// Field manager of this controller.
 const MANAGER: &str = "cooperator-deployment";
@@ -51,5 +53,15 @@ async fn apply(
     bring(&pipeline.client, MANAGER, config_map).await?;
     bring(&pipeline.client, MANAGER, service).await?;
     let pods = bring(&pipeline.client, MANAGER, pods).await?;
-    Ok(Serving::Applied { valid: Box::new(valid), pods: Box::new(pods) })
+    let waiting = match status::rolled_out(&pods, valid.replicas) {
+        true => None,
+        false => waiting(pipeline, &pods).await?,
+    };
+    Ok(Serving::Applied { valid: Box::new(valid), pods: Box::new(pods), waiting })
+}
+
+/// Why a pod of theirs does not run; one that only starts says nothing.
+async fn waiting(pipeline: &Pipeline, pods: &v1::Deployment) -> Result<Option<Waiting>, Error> {
+    let found = pipeline.pods(&pods.namespace().unwrap_or_default(), &status::selector(pods)).await?;
+    Ok(found.iter().filter_map(runs::waiting).find(|waiting| waiting.reason != "Starting"))
 }

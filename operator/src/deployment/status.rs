@@ -8,6 +8,7 @@ use k8s_openapi::api::apps::v1;
 use super::build::upstream;
 use super::validate::ValidDeployment;
 use crate::domain::{Finding, Hold};
+use crate::runs::Waiting;
 
 /// Where its pods stand.
 #[derive(Clone, Debug)]
@@ -20,17 +21,26 @@ pub enum Serving {
         valid: Box<ValidDeployment>,
         /// The pods.
         pods: Box<v1::Deployment>,
+        /// Why one of them does not run.
+        waiting: Option<Waiting>,
     },
 }
 
 /// Whether every pod that answers is of the newest revision and at least one does.
-fn rolled_out(pods: &v1::Deployment, replicas: i32) -> bool {
+pub fn rolled_out(pods: &v1::Deployment, replicas: i32) -> bool {
     let status = pods.status.clone().unwrap_or_default();
     let current = status.observed_generation == pods.metadata.generation;
     let count = |number: Option<i32>| number.unwrap_or(0);
     current
         && count(status.available_replicas) >= replicas.max(1)
         && count(status.updated_replicas) == count(status.replicas)
+}
+
+/// The labels by which its pods are found: `key=value,...`.
+pub fn selector(pods: &v1::Deployment) -> String {
+    let labels = pods.spec.iter().flat_map(|spec| spec.selector.match_labels.iter().flatten());
+    let labels: Vec<String> = labels.map(|(key, value)| format!("{key}={value}")).collect();
+    labels.join(",")
 }
 
 /// What is found, `Ready` first.
@@ -40,12 +50,16 @@ pub fn findings(serving: &Serving, collective: Option<&Collective>) -> Vec<Findi
         Serving::Applied { valid, .. } if valid.replicas == 0 => {
             Finding::no(condition::SERVER_READY, "ScaledToZero", "spec.replicas is 0: set it to serve")
         }
-        Serving::Applied { valid, pods } if rolled_out(pods, valid.replicas) => Finding::yes(
+        Serving::Applied { valid, pods, .. } if rolled_out(pods, valid.replicas) => Finding::yes(
             condition::SERVER_READY,
             "Available",
             "every server pod has verified its weights and answers",
         ),
-        Serving::Applied { pods, .. } => waiting(pods),
+        // What one pod says of itself tells more than that all of them are not there yet.
+        Serving::Applied { waiting: Some(waiting), .. } => {
+            Finding::no(condition::SERVER_READY, waiting.reason, waiting.message.clone())
+        }
+        Serving::Applied { pods, .. } => not_yet(pods),
     };
     let gateway = collective
         .and_then(|collective| collective.status.as_ref())
@@ -68,7 +82,7 @@ pub fn findings(serving: &Serving, collective: Option<&Collective>) -> Vec<Findi
     vec![ready, server, route]
 }
 
-fn waiting(pods: &v1::Deployment) -> Finding {
+fn not_yet(pods: &v1::Deployment) -> Finding {
     let conditions = pods.status.iter().flat_map(|status| status.conditions.iter().flatten());
     let stuck = conditions.into_iter().find(|found| {
         (found.type_ == "Progressing" && found.status == "False") || found.type_ == "ReplicaFailure"
@@ -103,9 +117,7 @@ pub fn status(
         revenue: revenue.or_else(|| before.revenue.clone()),
         ..before
     };
-    let Serving::Applied { valid, pods } = serving else { return kept };
-    let selector = pods.spec.iter().flat_map(|spec| spec.selector.match_labels.iter().flatten());
-    let selector: Vec<String> = selector.map(|(key, value)| format!("{key}={value}")).collect();
+    let Serving::Applied { valid, pods, .. } = serving else { return kept };
     let gateway = collective.and_then(|collective| collective.status.as_ref()?.gateway_url.clone());
     let adapter_digest = match rolled_out(pods, valid.replicas) {
         true => Some(valid.adapter.to_string()),
@@ -118,7 +130,7 @@ pub fn status(
         upstream: Some(upstream(&valid.name, &valid.namespace)),
         adapter_digest,
         replicas: pods.status.as_ref().and_then(|status| status.replicas).or(Some(0)),
-        selector: Some(selector.join(",")),
+        selector: Some(selector(pods)),
         ..kept
     }
 }

@@ -71,6 +71,46 @@ async fn it_is_ready_when_every_pod_answers_and_the_gateway_routes_and_then_sile
 }
 
 #[tokio::test]
+async fn a_pod_that_does_not_run_says_why_in_status() {
+    let cluster = cluster().await;
+    settle!(cluster, Deployment, "deployments", "chat", reconcile);
+    let pods: Value = cluster.find("apps/v1", "deployments", "chat-server").unwrap();
+    for (state, last, reason_told, way_out) in [
+        (
+            json!({ "reason": "ImagePullBackOff", "message": "no such host" }),
+            json!({}),
+            "ImagePullFailed",
+            "chart's values",
+        ),
+        (
+            json!({ "reason": "CrashLoopBackOff" }),
+            json!({ "reason": "OOMKilled", "exitCode": 137 }),
+            "CrashLoopBackOff",
+            "spec.resources.limits.memory",
+        ),
+    ] {
+        let mut pod =
+            json!({ "metadata": { "name": "chat-server-x" }, "spec": pods["spec"]["template"]["spec"] });
+        pod["metadata"]["labels"] = pods["spec"]["template"]["metadata"]["labels"].clone();
+        let mut container =
+            json!({ "name": "server", "image": "", "imageID": "", "ready": false, "restartCount": 0 });
+        container["state"] = json!({ "waiting": state });
+        if last != json!({}) {
+            container["lastState"] = json!({ "terminated": last });
+        }
+        pod["status"] = json!({ "phase": "Pending", "containerStatuses": [container] });
+        cluster.put("v1", "pods", pod);
+        settle!(cluster, Deployment, "deployments", "chat", reconcile);
+        assert_eq!(reason(&cluster, "chat", "Ready"), ("False".into(), reason_told.into()));
+        let status = cluster.read::<Deployment>("deployments", "chat").status.unwrap();
+        assert!(status.conditions[0].message.contains(way_out), "{}", status.conditions[0].message);
+    }
+    rolled_out(&cluster);
+    settle!(cluster, Deployment, "deployments", "chat", reconcile);
+    assert_eq!(reason(&cluster, "chat", "ServerReady").0, "True");
+}
+
+#[tokio::test]
 async fn it_waits_for_its_fine_tune_and_makes_no_pod() {
     let cluster = cluster().await;
     cluster.coop("finetunes", fine_tune(None));

@@ -106,6 +106,11 @@ pub async fn advance(
                 }
                 Phase::Active(Activity::default())
             }
+            // The installation names another image by now: the same attempt begins anew with that one.
+            Step::Watch(Activity { unpullable: Some(image), .. }) if image != site.image(plan.program) => {
+                stop(client, plan, attempts.last().map_or("", |newest| &newest.job)).await?;
+                Phase::Draining
+            }
             Step::Watch(activity) => {
                 if let Some(newest) = attempts.last_mut().filter(|_| activity.node.is_some()) {
                     newest.node.clone_from(&activity.node);

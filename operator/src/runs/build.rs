@@ -11,7 +11,7 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
-use super::plan::{Plan, Program, Site};
+use super::plan::{Plan, Site};
 use super::secure::{secret_variable, secure_container, secure_pod};
 use super::token::Token;
 
@@ -115,13 +115,9 @@ fn pod(plan: &Plan, site: &Site, attempt: i32) -> PodSpec {
 }
 
 fn container(plan: &Plan, site: &Site, attempt: i32) -> Container {
-    let image = match plan.program {
-        Program::Settle => &site.operator_image,
-        Program::Import | Program::Ingest | Program::Train => &site.trainer_image,
-    };
     Container {
         name: plan.program.word().into(),
-        image: Some(image.clone()),
+        image: Some(site.image(plan.program).to_owned()),
         image_pull_policy: Some(site.pull_policy.clone()),
         command: Some(plan.program.command()),
         env: Some(environment(plan, site, attempt)),

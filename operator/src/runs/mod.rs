@@ -22,7 +22,7 @@ pub use failure::Failure;
 pub use next::{Rules, Silence, given_up, newest};
 pub use plan::{Bucket, Owner, Plan, Program, Shape, Site, claim_of, short};
 pub use secure::{secret_variable, secure_container, secure_pod};
-pub use state::{Activity, Product};
+pub use state::{Activity, Product, Waiting, waiting};
 
 use crate::domain::Hold;
 

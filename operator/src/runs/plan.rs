@@ -21,6 +21,16 @@ pub struct Site {
     pub otlp_endpoint: Option<String>,
 }
 
+impl Site {
+    /// The image that holds a program.
+    pub fn image(&self, program: Program) -> &str {
+        match program {
+            Program::Settle => &self.operator_image,
+            Program::Import | Program::Ingest | Program::Train => &self.trainer_image,
+        }
+    }
+}
+
 /// What runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Program {

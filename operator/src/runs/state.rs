@@ -4,12 +4,15 @@ use cooperator_contract::outcome::Outcome;
 use cooperator_core::digest::Digest;
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::{ContainerStateTerminated, Pod, PodStatus};
+use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
 
 use super::failure::{Failure, FailureKind};
 
 /// Most characters of a cluster's message that are passed on.
 const MESSAGE_CHARACTERS: usize = 512;
+
+/// Reason of a pod whose image the node cannot pull.
+const IMAGE_PULL_FAILED: &str = "ImagePullFailed";
 
 /// Where an attempt stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +34,8 @@ pub struct Activity {
     pub node: Option<String>,
     /// Why it does not run yet; none: it runs.
     pub waiting: Option<Waiting>,
+    /// The image its pod is to have and the node cannot pull.
+    pub unpullable: Option<String>,
     /// Since when its container runs.
     pub since: Option<Timestamp>,
     /// When it counts as hung, unless it reports progress before.
@@ -78,8 +83,16 @@ pub fn state(job: Option<&Job>, pods: &[Pod]) -> State {
     });
     let node = pod.and_then(|pod| pod.spec.as_ref()).and_then(|spec| spec.node_name.clone());
     let Some((done, failure)) = finished(job) else {
-        let (waiting, since) = (pod.map_or_else(no_pod, waiting), pod.and_then(running_since));
-        return State::Active(Activity { node, waiting, since, hung_at: None });
+        let waiting = pod.map_or_else(no_pod, waiting);
+        let unpullable = waiting.as_ref().filter(|waiting| waiting.reason == IMAGE_PULL_FAILED);
+        let unpullable = unpullable.and(pod).and_then(image);
+        return State::Active(Activity {
+            node,
+            waiting,
+            unpullable,
+            since: pod.and_then(running_since),
+            hung_at: None,
+        });
     };
     let at = done.or_else(|| pod.and_then(terminated).and_then(|end| end.finished_at.map(|time| time.0)));
     let result = match failure {
@@ -178,16 +191,22 @@ fn no_pod() -> Option<Waiting> {
     Some(Waiting { reason: "Starting", message: "the Job has no pod yet".into() })
 }
 
+/// The image of a pod's one container, as its spec has it.
+fn image(pod: &Pod) -> Option<String> {
+    pod.spec.as_ref()?.containers.first()?.image.clone()
+}
+
 /// Why a pod does not run; none if it does, or has just ended.
-fn waiting(pod: &Pod) -> Option<Waiting> {
+pub fn waiting(pod: &Pod) -> Option<Waiting> {
     let status = pod.status.as_ref()?;
     let container = status.container_statuses.iter().flatten().next();
     if let Some(held) = container.and_then(|container| container.state.as_ref()?.waiting.as_ref()) {
         let said = line(held.message.as_deref().unwrap_or_default());
         return Some(match held.reason.as_deref().unwrap_or_default() {
             "ErrImagePull" | "ImagePullBackOff" | "InvalidImageName" | "ErrImageNeverPull" => {
-                Waiting { reason: "ImagePullFailed", message: said }
+                Waiting { reason: IMAGE_PULL_FAILED, message: unpullable(pod, &said) }
             }
+            "CrashLoopBackOff" => Waiting { reason: "CrashLoopBackOff", message: crashes(container, &said) },
             "CreateContainerConfigError" | "CreateContainerError" | "RunContainerError" => {
                 Waiting { reason: "ContainerRefused", message: said }
             }
@@ -205,6 +224,28 @@ fn waiting(pod: &Pod) -> Option<Waiting> {
     }
     (status.phase.as_deref() == Some("Pending"))
         .then(|| Waiting { reason: "Starting", message: "the pod is being started".into() })
+}
+
+fn unpullable(pod: &Pod, said: &str) -> String {
+    format!(
+        "image `{}` cannot be pulled ({said}): correct it in the chart's values, or give the namespace's default \
+         ServiceAccount the registry's imagePullSecret; nothing here need be made anew",
+        image(pod).unwrap_or_default()
+    )
+}
+
+/// Why a container that is started again and again ended last, and what it said.
+fn crashes(container: Option<&ContainerStatus>, said: &str) -> String {
+    let last = container.and_then(|container| container.last_state.as_ref()?.terminated.as_ref());
+    let Some(last) = last else { return said.to_owned() };
+    let told = last.message.as_deref().and_then(|message| serde_json::from_str(message).ok());
+    match (last.reason.as_deref(), told) {
+        (Some("OOMKilled"), _) => {
+            "killed at its memory limit again and again: raise spec.resources.limits.memory".into()
+        }
+        (_, Some(Outcome::Failed { message, .. })) => format!("it ends again and again: {}", line(&message)),
+        _ => format!("it ends again and again with exit code {}: see its log", last.exit_code),
+    }
 }
 
 /// The first line of what a cluster said, bounded.
