@@ -154,6 +154,20 @@ impl Cluster {
         load(&Node::new(&self.dir, &self.processes), image)
     }
 
+    /// Kills the node's kubelet at once, as a crash does; what runs in pods goes on. False: it did not run.
+    #[must_use]
+    pub fn kill_kubelet(&self) -> bool {
+        self.processes.kill("kubelet")
+    }
+
+    /// Starts a kubelet that was killed again.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn start_kubelet(&self) -> Result<(), Error> {
+        Ok(Node::new(&self.dir, &self.processes).run_kubelet()?)
+    }
+
     /// A `kubectl` that speaks to this cluster as administrator.
     #[must_use]
     pub fn kubectl(&self) -> Command {

@@ -111,17 +111,10 @@ impl<'a> Node<'a> {
             addresses: &address,
         };
         let pair = plane.authority.sign("kubelet", &subject)?;
-        let kubeconfig = self.dir.join("kubelet.kubeconfig");
+        let [config, kubeconfig] = self.kubelet_files();
         plane.authority.kubeconfig(&kubeconfig, &format!("https://{}:6443", network::NODE_ADDRESS), &pair)?;
-        let config = self.dir.join("kubelet.json");
         files::write(&config, format!("{:#}", kubelet_config(&plane.authority.pair.certificate, &pair)))?;
-        let mut kubelet = self.inside(tools::KUBERNETES.program("kubelet"))?;
-        kubelet
-            .arg(flag("config", &config))
-            .arg(flag("kubeconfig", &kubeconfig))
-            .arg(format!("--hostname-override={NAME}"))
-            .arg(format!("--node-ip={}", network::NODE_ADDRESS));
-        self.processes.start("kubelet", &kubelet)?;
+        self.run_kubelet()?;
         self.start_proxy(plane)?;
         self.processes.wait("kubelet", PATIENCE, || {
             let mut get = plane.kubectl();
@@ -131,6 +124,27 @@ impl<'a> Node<'a> {
             if state.starts_with("True") { Ok(()) } else { Err(state) }
         })?;
         Ok(())
+    }
+
+    /// Starts the kubelet by the files that [`Self::start_kubelet`] wrote; also after it was killed.
+    ///
+    /// # Errors
+    /// When containerd does not run, or it cannot be started.
+    pub fn run_kubelet(&self) -> Result<(), Error> {
+        let [config, kubeconfig] = self.kubelet_files();
+        let mut kubelet = self.inside(tools::KUBERNETES.program("kubelet"))?;
+        kubelet
+            .arg(flag("config", &config))
+            .arg(flag("kubeconfig", &kubeconfig))
+            .arg(format!("--hostname-override={NAME}"))
+            .arg(format!("--node-ip={}", network::NODE_ADDRESS));
+        self.processes.start("kubelet", &kubelet)?;
+        Ok(())
+    }
+
+    /// Its configuration, and how it reaches the API server.
+    fn kubelet_files(&self) -> [PathBuf; 2] {
+        ["kubelet.json", "kubelet.kubeconfig"].map(|name| self.dir.join(name))
     }
 
     fn start_proxy(&self, plane: &ControlPlane<'_>) -> Result<(), Error> {

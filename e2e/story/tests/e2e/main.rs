@@ -5,6 +5,7 @@
 mod bad_input;
 mod cluster;
 mod deletion;
+mod failures;
 mod isolation;
 mod network;
 mod openai;
@@ -16,3 +17,4 @@ mod security;
 mod senators;
 mod tiny;
 mod training;
+mod uninstall;

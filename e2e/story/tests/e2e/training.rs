@@ -17,26 +17,37 @@ use crate::tiny::Tiny;
 /// Steps after which the pod is killed, each in an attempt of its own.
 const DEATHS: [u64; 3] = [400, 900, 1400];
 
-/// Trains to the end, with a death after each of these steps.
-async fn train(tiny: &Tiny, name: &str, deaths: &[u64]) -> FineTune {
-    tiny.apply("FineTune", name, tiny.fine_tune(2400, 7)).await;
+/// Trains so many steps with this seed to the end, with a death after each of these steps.
+pub async fn train(tiny: &Tiny, name: &str, steps: u64, seed: u64, deaths: &[u64]) -> FineTune {
+    tiny.apply("FineTune", name, tiny.fine_tune(steps, seed)).await;
     let read = || async { tiny.access.get::<FineTune>(name).await.unwrap() };
     let uid = read().await.uid().unwrap();
     for (attempt, step) in (1u32..).zip(deaths) {
-        while !has_checkpoint(tiny, &uid, attempt, *step).await {
-            tokio::time::sleep(Duration::from_millis(100)).await;
-            let status = read().await.status.unwrap_or_default();
-            assert!(status.adapter.is_none(), "attempt {attempt} was done before it could be killed");
-        }
+        started(tiny, name, &uid, attempt, *step).await;
         kill(tiny, name, attempt).await;
     }
     tiny.reason(Kind::FineTune, name, "Trained").await;
     read().await
 }
 
-async fn has_checkpoint(tiny: &Tiny, uid: &str, attempt: u32, step: u64) -> bool {
-    let keys = tiny.bucket.store.list(&layout::checkpoints(uid)).await.unwrap();
+/// Waits until an attempt has a checkpoint of this step, and is not done.
+pub async fn started(tiny: &Tiny, name: &str, uid: &str, attempt: u32, step: u64) {
+    while !has_checkpoint(tiny, uid, attempt, step).await {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let status = tiny.access.get::<FineTune>(name).await.unwrap().status.unwrap_or_default();
+        assert!(status.adapter.is_none(), "attempt {attempt} was done before it could be harmed");
+    }
+}
+
+/// Whether an attempt has written a checkpoint of this step or a later one.
+pub async fn has_checkpoint(tiny: &Tiny, uid: &str, attempt: u32, step: u64) -> bool {
+    let keys = tiny.bucket.store.list(&layout::checkpoints(uid)).await.unwrap_or_default();
     keys.iter().any(|object| object.key >= layout::checkpoint(uid, attempt, step))
+}
+
+/// Digest of the adapter that came of it.
+pub fn digest(tune: &FineTune) -> String {
+    tune.status.clone().unwrap().adapter.unwrap().digest
 }
 
 /// As a node that burns: the pod is gone without a word.
@@ -52,17 +63,16 @@ async fn kill(tiny: &Tiny, name: &str, attempt: u32) {
 async fn a_training_killed_three_times_makes_the_adapter_of_one_that_was_not() {
     told().await;
     let tiny = Tiny::make(&connect().await, PRESIDENTS, "washington").await;
-    let adapter = |tune: &FineTune| tune.status.clone().unwrap().adapter.unwrap().digest;
-    let whole = train(&tiny, "tiny-whole", &[]).await;
-    let killed = train(&tiny, "tiny-killed", &DEATHS).await;
+    let whole = train(&tiny, "tiny-whole", 2400, 7, &[]).await;
+    let killed = train(&tiny, "tiny-killed", 2400, 7, &DEATHS).await;
     let attempts = killed.status.clone().unwrap().attempts;
     let told: Vec<String> = attempts
         .iter()
         .map(|attempt| format!("{}: {}", attempt.number, attempt.reason.as_deref().unwrap_or("?")))
         .collect();
-    eprintln!("{} against {} in attempts {told:?}", adapter(&whole), adapter(&killed));
+    eprintln!("{} against {} in attempts {told:?}", digest(&whole), digest(&killed));
     assert_eq!(attempts.len(), 1 + DEATHS.len(), "{told:?}");
-    assert_eq!(adapter(&killed), adapter(&whole));
+    assert_eq!(digest(&killed), digest(&whole));
 }
 
 #[tokio::test]
