@@ -101,7 +101,8 @@ pub fn build(recipe: &Recipe<'_>, progress: &Progress) -> Result<Image, Error> {
 }
 
 /// Builds an image and pushes it as `<registry>/cooperator/<name>:<tag>`, by default tagged with the digest of what goes
-/// into it; `base` is any image that can be pulled, or none for the one the Containerfile names. Returns the reference.
+/// into it; `base` is any image that can be pulled, or none for the one the Containerfile names. With `archive`, a copy of
+/// it (oci-archive) is left there. Returns the reference.
 ///
 /// # Errors
 /// When the build fails or the registry refuses.
@@ -110,6 +111,7 @@ pub fn publish(
     registry: &str,
     tag: Option<&str>,
     base: Option<&str>,
+    archive: Option<&Path>,
     progress: &Progress,
 ) -> Result<String, Error> {
     let tag = tag.map_or_else(|| digest(recipe), |tag| Ok(tag.to_owned()))?;
@@ -119,6 +121,12 @@ pub fn publish(
         bud(recipe, &reference, base.map(|base| format!("BASE={base}")).as_deref())?;
         let tls = format!("--tls-verify={}", !is_loopback(registry));
         command::run("buildah push", &mut buildah(&["push", &tls, &reference]), &log(recipe.name))?;
+        if let Some(archive) = archive {
+            files::remove(archive)?;
+            let mut copy = buildah(&["push", "--quiet", &reference]);
+            copy.arg(format!("oci-archive:{}", archive.display()));
+            command::run("buildah push", &mut copy, &log(recipe.name))?;
+        }
         command::run("buildah rmi", &mut buildah(&["rmi", &reference]), &log(recipe.name))?;
         Ok::<(), Error>(())
     })?;

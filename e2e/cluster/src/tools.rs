@@ -115,6 +115,24 @@ pub const CARGO_DENY: Tool = Tool {
     recipe: Recipe::Cargo { krate: "cargo-deny", features: "" },
 };
 
+/// cargo-auditable, which writes a program's crates into it, where scanners of images look for them.
+pub const CARGO_AUDITABLE: Tool = Tool {
+    name: "cargo-auditable",
+    version: "0.7.7",
+    programs: &["cargo-auditable"],
+    expected: Duration::from_secs(60),
+    recipe: Recipe::Cargo { krate: "cargo-auditable", features: "" },
+};
+
+/// Syft, which writes down what an image consists of.
+pub const SYFT: Tool = Tool {
+    name: "syft",
+    version: "1.57.1",
+    programs: &["syft"],
+    expected: Duration::from_secs(240),
+    recipe: Recipe::GoInstall { package: "github.com/anchore/syft/cmd/syft" },
+};
+
 /// Toxiproxy, a TCP proxy that makes networks bad. Faults of the network are tested with it; no cluster needs it.
 pub const TOXIPROXY: Tool = Tool {
     name: "toxiproxy",
@@ -308,7 +326,7 @@ mod tests {
 
     #[test]
     fn every_tool_has_a_folder_of_its_own_by_version() {
-        let all = || ALL.iter().chain([&CARGO_DENY]);
+        let all = || ALL.iter().chain([&CARGO_DENY, &CARGO_AUDITABLE, &SYFT, &TOXIPROXY]);
         let folders: std::collections::HashSet<_> = all().map(Tool::folder).collect();
         assert_eq!(folders.len(), all().count());
         assert!(ETCD.program("etcd").ends_with("cooperator/bin/etcd-3.6.16/etcd"));

@@ -7,8 +7,10 @@ use anyhow::{Context, Result};
 use clap::Args;
 use cooperator_cluster::command::{command, run};
 use cooperator_cluster::images::{self, Image, Recipe};
+use cooperator_cluster::tools::{self, SYFT};
 use cooperator_cluster::{Cluster, Progress, debian, paths};
 
+use crate::sbom;
 use crate::workspace::Programs;
 
 /// The tag of this version's images.
@@ -17,8 +19,8 @@ const VERSION: &str = concat!("v", env!("CARGO_PKG_VERSION"));
 /// Options of `cargo xtask image`.
 #[derive(Args)]
 pub struct Options {
-    /// Build with --release and push to this registry, as HOST/cooperator/{operator,trainer}:TAG.
-    /// Without it, the local cluster gets them
+    /// Build with --release and push to this registry, as HOST/cooperator/{operator,trainer}:TAG, and write what each
+    /// consists of (SPDX) to target/sbom/. Without it, the local cluster gets them
     #[arg(long, value_name = "HOST")]
     registry: Option<String>,
     /// The tag in the registry
@@ -97,9 +99,15 @@ pub fn image(options: &Options, progress: &Progress) -> Result<()> {
             Ok(())
         }
         Some(registry) => {
-            let (programs, tag) = (released(progress)?, Some(options.tag.as_str()));
-            for reference in publish(&programs, registry, tag, options.base.as_deref(), progress)? {
-                progress.say(&reference);
+            let (programs, base) = (released(progress)?, options.base.as_deref());
+            tools::ensure(&[SYFT], progress)?;
+            for source in [&OPERATOR, &TRAINER] {
+                let archive = paths::cache().join("images").join(format!("{}.oci", source.name));
+                let tag = Some(options.tag.as_str());
+                let reference = push(source, &programs, registry, tag, base, Some(&archive), progress)?;
+                let listed = sbom::write(source.name, &options.tag, &archive, progress)?;
+                std::fs::remove_file(&archive)?;
+                progress.say(&format!("{reference}\n  consists of: {}", listed.display()));
             }
             Ok(())
         }
@@ -141,13 +149,23 @@ pub fn publish(
     base: Option<&str>,
     progress: &Progress,
 ) -> Result<[String; 2]> {
-    let push = |source: &Source| {
-        let files = stripped(source, programs)?;
-        with_recipe(source, &files, None, |recipe| {
-            Ok(images::publish(recipe, registry, tag, base, progress)?)
-        })
-    };
+    let push = |source| push(source, programs, registry, tag, base, None, progress);
     Ok([push(&OPERATOR)?, push(&TRAINER)?])
+}
+
+fn push(
+    source: &Source,
+    programs: &Programs,
+    registry: &str,
+    tag: Option<&str>,
+    base: Option<&str>,
+    archive: Option<&Path>,
+    progress: &Progress,
+) -> Result<String> {
+    let files = stripped(source, programs)?;
+    with_recipe(source, &files, None, |recipe| {
+        Ok(images::publish(recipe, registry, tag, base, archive, progress)?)
+    })
 }
 
 /// Our programs with the release profile, for images that people run.

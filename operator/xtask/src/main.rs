@@ -11,6 +11,7 @@ mod fuzz;
 mod image;
 mod install;
 mod plugin;
+mod sbom;
 mod test;
 mod workspace;
 

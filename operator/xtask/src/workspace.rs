@@ -6,6 +6,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result};
 use cooperator_cluster::command::{self, lines, output};
+use cooperator_cluster::tools::{self, CARGO_AUDITABLE};
 use cooperator_cluster::{Progress, paths};
 use serde_json::Value;
 
@@ -24,7 +25,8 @@ impl Programs {
     /// When it does not compile.
     pub fn build(progress: &Progress) -> Result<Self> {
         progress.during("Linking what another checkout compiled", None, cache::fill)?;
-        compile(&["--workspace", "--bins", "--examples"], "Compiling the workspace", progress)
+        let build = cargo(&["build", "--workspace", "--bins", "--examples"]);
+        compile(build, "Compiling the workspace", progress)
     }
 
     /// Compiles one program and what it needs, with the features that [`Self::build`] chooses.
@@ -33,17 +35,24 @@ impl Programs {
     /// When it does not compile.
     pub fn one(name: &str, progress: &Progress) -> Result<Self> {
         progress.during("Linking what another checkout compiled", None, cache::fill)?;
-        compile(&["--workspace", "--bin", name], &format!("Compiling {name}"), progress)
+        let build = cargo(&["build", "--workspace", "--bin", name]);
+        compile(build, &format!("Compiling {name}"), progress)
     }
 
-    /// Compiles the programs of these packages with the release profile.
+    /// Compiles the programs of these packages as people run them: with the release profile, the list of all crates in
+    /// each program.
     ///
     /// # Errors
     /// When one does not compile.
     pub fn release(packages: &[&str], progress: &Progress) -> Result<Self> {
-        let mut arguments = vec!["--bins", "--release"];
-        arguments.extend(packages.iter().flat_map(|name| ["--package", *name]));
-        compile(&arguments, "Compiling our programs with --release", progress)
+        tools::ensure(&[CARGO_AUDITABLE], progress)?;
+        let mut auditable = cargo(&["auditable", "build", "--bins", "--release"]);
+        auditable.args(packages.iter().flat_map(|name| ["--package", *name]));
+        // cargo finds its subcommands there.
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let folders = [CARGO_AUDITABLE.folder()].into_iter().chain(std::env::split_paths(&path));
+        auditable.env("PATH", std::env::join_paths(folders)?);
+        compile(auditable, "Compiling our programs with --release", progress)
     }
 
     /// Where the program of this name lies.
@@ -55,13 +64,12 @@ impl Programs {
     }
 }
 
-fn compile(arguments: &[&str], what: &str, progress: &Progress) -> Result<Programs> {
+fn compile(mut build: Command, what: &str, progress: &Progress) -> Result<Programs> {
     let total = packages().unwrap_or(0);
-    let mut cargo = cargo(&["build", "--message-format=json-render-diagnostics"]);
-    cargo.args(arguments);
+    build.arg("--message-format=json-render-diagnostics");
     let (mut done, mut programs) = (BTreeSet::new(), BTreeMap::new());
     let step = progress.step(what, None);
-    let result = lines("cargo build", &mut cargo, &paths::cache().join("logs/cargo-build.log"), |line| {
+    let result = lines("cargo build", &mut build, &paths::cache().join("logs/cargo-build.log"), |line| {
         let Ok(message) = serde_json::from_str::<Value>(line) else { return };
         let Some(package) = message["package_id"].as_str() else { return };
         done.insert(package.to_owned());
