@@ -83,7 +83,7 @@ impl Pipeline {
         Reporter { client: self.client.clone(), recorder: self.recorder.clone(), manager, fields }
     }
 
-    /// An object of the namespace; none if it does not exist.
+    /// An object of the namespace; none if it does not exist, or its kind does not.
     ///
     /// # Errors
     /// [`Error::Read`].
@@ -95,7 +95,10 @@ impl Pipeline {
             + std::fmt::Debug,
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
-        api.get_opt(name).await.map_err(read(format!("{} `{name}`", K::kind(&()))))
+        match api.get(name).await {
+            Err(error) if is_absent(&error) => Ok(None),
+            found => found.map(Some).map_err(read(format!("{} `{name}`", K::kind(&())))),
+        }
     }
 
     /// All objects of a kind in the namespace.
@@ -142,7 +145,10 @@ impl Pipeline {
         let mut page = ListParams::default().limit(cooperator_kit::PAGE);
         loop {
             let what = format!("every {} of namespace `{namespace}`", K::kind(&()));
-            let list = api.list(&page).await.map_err(read(what))?;
+            let list = match api.list(&page).await {
+                Err(error) if is_absent(&error) => return Ok(()),
+                list => list.map_err(read(what))?,
+            };
             list.items.into_iter().for_each(&mut take);
             match list.metadata.continue_.filter(|token| !token.is_empty()) {
                 Some(token) => page = page.continue_token(&token),
@@ -186,6 +192,13 @@ impl Pipeline {
         let key = value(cooperator_contract::env::SECRET_ACCESS_KEY).ok_or_else(none)?;
         Ok(Store::connect(&bucket.location, Credentials::new(id, key)))
     }
+}
+
+/// Whether the object does not exist, or its kind does not: who removes the definitions removes all objects, and those
+/// that have finalizers still have to go.
+fn is_absent(error: &kube::Error) -> bool {
+    // Of a kind that does not exist, the API server's answer is a page and has no reason.
+    matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
 /// The owner of a run, from the object itself.

@@ -16,6 +16,7 @@ use cooperator_api::fine_tune::FineTune;
 use cooperator_contract::progress::Progress as Report;
 use cooperator_core::digest::Digest;
 use cooperator_core::time::{Clock, Timestamp, whole_second};
+use jiff::SignedDuration;
 use kube::api::{Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource, ResourceExt as _};
@@ -25,8 +26,10 @@ use subtle::ConstantTimeEq as _;
 
 /// Field manager of `status.progress`.
 const MANAGER: &str = "cooperator-progress";
-/// Seconds between two writes for one run; what comes sooner is taken and not written, the last report excepted.
-const SECONDS: i64 = 5;
+/// Between two writes for one run; what comes sooner is taken and not written, the last report excepted.
+const INTERVAL: SignedDuration = SignedDuration::from_secs(5);
+/// The same where people wait for what is new: another phase, or the first step of one.
+const NEWS: SignedDuration = SignedDuration::from_secs(1);
 /// Largest report, in bytes.
 const LIMIT: usize = 16 * 1024;
 
@@ -36,7 +39,14 @@ type Refusal = (StatusCode, &'static str);
 struct Desk {
     client: Client,
     clock: Arc<dyn Clock>,
-    written: Arc<Mutex<HashMap<String, Timestamp>>>,
+    written: Arc<Mutex<HashMap<String, Written>>>,
+}
+
+/// What was last written for a run.
+struct Written {
+    at: Timestamp,
+    phase: String,
+    has_stepped: bool,
 }
 
 /// The endpoint.
@@ -107,7 +117,7 @@ impl Desk {
         }
         admit(&attempts(object).unwrap_or_default(), run.token, run.report.attempt)?;
         let now = self.clock.now();
-        if !self.due(&run.uid, now, run.report.progress_percentage >= 100) {
+        if !self.due(&run.uid, now, &run.report) {
             return Ok(StatusCode::ACCEPTED);
         }
         let patch = json!({
@@ -121,13 +131,18 @@ impl Desk {
     }
 
     /// Whether a report of this run is written now; then it counts as written.
-    fn due(&self, uid: &str, now: Timestamp, last: bool) -> bool {
+    fn due(&self, uid: &str, now: Timestamp, report: &Report) -> bool {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        written.retain(|_, at| now.as_second() - at.as_second() < SECONDS);
-        if written.contains_key(uid) && !last {
-            return false;
+        written.retain(|_, written| now.duration_since(written.at) < INTERVAL);
+        let has_stepped = report.steps.is_some_and(|steps| steps.done > 0);
+        if let Some(before) = written.get(uid) {
+            let is_news = before.phase != report.phase || (has_stepped && !before.has_stepped);
+            let is_due = is_news && now.duration_since(before.at) >= NEWS;
+            if !is_due && report.progress_percentage < 100 {
+                return false;
+            }
         }
-        written.insert(uid.to_owned(), now);
+        written.insert(uid.to_owned(), Written { at: now, phase: report.phase.clone(), has_stepped });
         true
     }
 }
@@ -171,6 +186,8 @@ fn progress(report: &Report, now: Timestamp) -> Progress {
 
 #[cfg(test)]
 mod tests {
+    use cooperator_contract::progress::Steps;
+
     use super::*;
 
     fn attempt(number: i32, token: &str, ended: bool) -> Attempt {
@@ -201,17 +218,41 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn a_run_is_written_at_most_every_five_seconds_but_its_last_report_always_is() {
+    fn desk() -> Desk {
         let (service, _handle) =
             tower_test::mock::pair::<http::Request<kube::client::Body>, http::Response<kube::client::Body>>();
         let clock = Arc::new(cooperator_core::time::SystemClock);
-        let desk = Desk { client: Client::new(service, "x"), clock, written: Arc::default() };
-        let at = |second| Timestamp::from_second(second).unwrap();
-        assert!(desk.due("run", at(100), false));
-        assert!(!desk.due("run", at(104), false));
-        assert!(desk.due("other", at(104), false));
-        assert!(desk.due("run", at(104), true));
-        assert!(desk.due("run", at(109), false));
+        Desk { client: Client::new(service, "x"), clock, written: Arc::default() }
+    }
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(second).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_run_is_written_at_most_every_five_seconds_but_its_last_report_always_is() {
+        let desk = desk();
+        let mut told = Report { phase: "training".into(), ..Report::default() };
+        assert!(desk.due("run", at(100), &told));
+        assert!(!desk.due("run", at(104), &told));
+        assert!(desk.due("other", at(104), &told));
+        assert!(desk.due("run", at(105), &told));
+        told.progress_percentage = 100;
+        assert!(desk.due("run", at(106), &told));
+    }
+
+    #[tokio::test]
+    async fn a_new_phase_and_its_first_step_are_written_without_delay_but_once_a_second() {
+        let desk = desk();
+        let told = |phase: &str, done| Report {
+            phase: phase.into(),
+            steps: Some(Steps { done, total: 9 }),
+            ..Report::default()
+        };
+        assert!(desk.due("run", at(100), &told("downloading", 0)));
+        assert!(!desk.due("run", at(100), &told("training", 0)));
+        assert!(desk.due("run", at(101), &told("training", 0)));
+        assert!(desk.due("run", at(103), &told("training", 1)));
+        assert!(!desk.due("run", at(104), &told("training", 2)));
     }
 }

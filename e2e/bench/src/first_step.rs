@@ -61,7 +61,7 @@ pub async fn first_step(options: &Options) -> Result<Section> {
     table.row([step.runs().to_string(), job.to_string(), step.to_string()]);
     let text = format!(
         "From applying a FineTune (SmolLM2-135M, the presidents' dataset, the trainer's image on the node) until its status \
-         tells of its first step; progress is written at most every 5 s. Load average at the beginning {before}.\n\n{table}"
+         tells of its first step; a new phase and its first step are written at once, else progress at most every 5 s. Load average at the beginning {before}.\n\n{table}"
     );
     let goals = vec![Goal::at_most("first step after apply", 15.0, " s", step.median())];
     Ok(Section { name: "first-step", text, goals })

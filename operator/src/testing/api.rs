@@ -89,6 +89,9 @@ fn answer(world: &mut World, method: &Method, path: &str, query: &[(String, Stri
         world.events.push(format!("{} {}", text(&body["type"]), text(&body["reason"])));
         return Some((StatusCode::OK, body));
     }
+    if path.split('/').any(|part| world.removed_kinds.iter().any(|plural| plural == part)) {
+        return Some((StatusCode::NOT_FOUND, json!("404 page not found")));
+    }
     let writes = world.writes.len();
     let answer = match *method {
         Method::GET => read(world, path, query),

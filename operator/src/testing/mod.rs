@@ -31,6 +31,7 @@ struct World {
     writes: Vec<String>,
     events: Vec<String>,
     cut_after: Option<usize>,
+    removed_kinds: Vec<String>,
 }
 
 /// An API server and an object store.
@@ -159,6 +160,11 @@ impl Cluster {
     pub fn names(&self, api_version: &str, plural: &str) -> Vec<String> {
         let folder = format!("{}/", api::path(api_version, plural, None));
         self.world().objects.keys().filter_map(|path| path.strip_prefix(&folder)).map(str::to_owned).collect()
+    }
+
+    /// Takes the definition of a kind away: paths with this plural are unknown from now on.
+    pub fn remove_kind(&self, plural: &str) {
+        self.world().removed_kinds.push(plural.to_owned());
     }
 
     /// Ends a Job as its kubelet would.

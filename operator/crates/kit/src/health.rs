@@ -15,7 +15,7 @@ use futures::{Stream, StreamExt as _};
 /// How often a controller shows that it polls its watches.
 const BEAT: Duration = Duration::from_secs(5);
 /// Silence after which a controller counts as wedged. Longer than the longest backoff of its watches.
-const SILENCE: Duration = Duration::from_secs(120);
+pub(crate) const SILENCE: Duration = Duration::from_secs(120);
 
 /// Heartbeats of the controllers. Clones are the same.
 #[derive(Clone, Debug, Default)]
@@ -52,10 +52,18 @@ impl Health {
     }
 
     /// Controllers silent for too long at `now`.
-    fn silent(&self, now: Instant) -> Vec<&'static str> {
+    pub(crate) fn silent(&self, now: Instant) -> Vec<&'static str> {
         let beats = self.beats();
         let silent = |last: &Instant| now.saturating_duration_since(*last) > SILENCE;
         beats.last.iter().filter(|(_, last)| silent(last)).map(|(name, _)| *name).collect()
+    }
+
+    /// A controller that has not ended let something be heard of it. While its watches fail, that is their errors: what
+    /// is polled again and again, with pauses between, hardly comes to the heart.
+    pub(crate) fn heard(&self, controller: &'static str) {
+        if let Some(last) = self.beats().last.get_mut(controller) {
+            *last = Instant::now();
+        }
     }
 
     fn beat(&self, controller: &'static str, now: Instant) {
@@ -121,6 +129,7 @@ mod tests {
         assert!(health.silent(now).is_empty());
         assert_eq!(health.silent(now + SILENCE + BEAT), ["collective"]);
         drop(heart);
+        health.heard("collective");
         assert!(health.silent(now + SILENCE + BEAT).is_empty());
     }
 

@@ -124,11 +124,13 @@ impl Runner {
             .reconcile_all_on(self.health.heart(name))
             .graceful_shutdown_on(async move { stop.cancelled().await })
             .run(observed, policy, context)
-            .for_each(|result| async move {
+            .for_each(|result| {
+                self.health.heard(name);
                 match result {
                     Ok((object, _)) => tracing::debug!(controller = name, %object, "reconciled"),
                     Err(error) => report(name, &error),
                 }
+                std::future::ready(())
             })
             .await;
     }
@@ -194,6 +196,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::health::SILENCE;
 
     /// An API server with one ConfigMap, whose watches say nothing.
     fn one_object() -> Client {
@@ -231,6 +234,31 @@ mod tests {
         runner.run("test", controller, reconcile, Arc::new(())).await;
         let tries = tries.lock().unwrap();
         assert!(tries[TRIES - 1] - tries[0] < Duration::from_secs(2), "{tries:?}");
+    }
+
+    #[tokio::test]
+    async fn a_controller_whose_kind_does_not_exist_is_not_wedged() {
+        let service = tower::service_fn(|_: Request<Body>| {
+            let page = Response::builder().status(404).body(Body::from(b"404 page not found".to_vec()));
+            std::future::ready(Ok::<_, Infallible>(page.unwrap()))
+        });
+        let (health, began) = (Health::new(), Instant::now());
+        let runner = Runner::new(1, health.clone(), &Metrics::new());
+        let api: Api<ConfigMap> = Api::namespaced(Client::new(service, "works"), "works");
+        let reconcile =
+            |_: Arc<ConfigMap>, _: Arc<()>| std::future::ready(Ok::<_, Infallible>(Action::await_change()));
+        let running = runner.run("test", Controller::new(api, watch_config()), reconcile, Arc::new(()));
+        // Its watch fails a second time after about a second, long before the heart beats again.
+        let both = async {
+            while !health.silent(began + SILENCE + Duration::from_millis(300)).is_empty() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            () = running => panic!("it ended"),
+            () = both => {}
+            () = tokio::time::sleep(Duration::from_secs(4)) => panic!("its errors are not heard"),
+        }
     }
 
     #[test]

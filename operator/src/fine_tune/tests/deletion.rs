@@ -77,6 +77,19 @@ async fn a_fine_tune_under_deletion_whose_collective_is_gone_is_let_go() {
 }
 
 #[tokio::test]
+async fn a_fine_tune_under_deletion_is_let_go_where_the_kinds_it_refers_to_are_no_more() {
+    let cluster = cluster().await;
+    settled(&cluster).await;
+    for plural in ["collectives", "datasets", "basemodels", "contributions", "deployments"] {
+        cluster.remove_kind(plural);
+    }
+    delete(&cluster);
+    settle!(cluster, FineTune, "finetunes", "addresses-v1", reconcile);
+    let tune: FineTune = cluster.read("finetunes", "addresses-v1");
+    assert!(tune.metadata.finalizers.unwrap_or_default().is_empty());
+}
+
+#[tokio::test]
 async fn a_deletion_that_object_storage_holds_up_says_so_and_ends_once_it_answers() {
     let cluster = cluster().await;
     edit(&cluster, |tune| tune.spec.deletion_policy = DeletionPolicy::Delete);
