@@ -5,6 +5,7 @@ use std::convert::Infallible;
 
 use bytes::{Bytes, BytesMut};
 use cooperator_contract::usage::UsageStatus;
+use futures::FutureExt as _;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::{Frame, Incoming};
 use tokio::sync::mpsc;
@@ -18,6 +19,8 @@ use crate::ticket::Ticket;
 
 /// Pieces between the server and the caller: few, so that what was handed over was about sent.
 const AHEAD: usize = 8;
+/// Bytes of a piece after which no more is looked for.
+const MOST_PIECE: usize = 16 * 1024;
 /// Longest event.
 const MOST_EVENT: usize = 1024 * 1024;
 
@@ -36,6 +39,8 @@ struct Relay {
     server: Incoming,
     caller: mpsc::Sender<Bytes>,
     buffer: BytesMut,
+    /// How the server's answer ends, once that was seen: told only once, and what came before goes first.
+    end: Option<Option<hyper::Result<Frame<Bytes>>>>,
     meter: StreamMeter,
     /// Events with content handed over.
     sent: u64,
@@ -49,6 +54,7 @@ pub fn relay(ticket: Ticket, server: Incoming, wants_usage: bool) -> Body {
         server,
         caller,
         buffer: BytesMut::new(),
+        end: None,
         meter: StreamMeter::default(),
         sent: 0,
         wants_usage,
@@ -94,21 +100,44 @@ impl Relay {
             if self.buffer.len() > MOST_EVENT {
                 return End::Failed(ApiError::Upstream);
             }
-            let frame = tokio::select! {
-                // First: the gateway's own end closes the caller's connection too, and is not the caller's doing.
-                biased;
-                () = cut.cancelled() => return End::Failed(ApiError::Unavailable("it is shutting down")),
-                () = self.caller.closed() => return End::Left,
-                frame = tokio::time::timeout(patience, self.server.frame()) => frame,
+            let frame = match self.end.take() {
+                Some(end) => Ok(end),
+                None => tokio::select! {
+                    // First: the gateway's own end closes the caller's connection too, and is not the caller's doing.
+                    biased;
+                    () = cut.cancelled() => return End::Failed(ApiError::Unavailable("it is shutting down")),
+                    () = self.caller.closed() => return End::Left,
+                    frame = tokio::time::timeout(patience, self.server.frame()) => frame,
+                },
             };
             match frame {
                 Ok(Some(Ok(frame))) => {
-                    if let Ok(data) = frame.into_data() {
-                        self.buffer.extend_from_slice(&data);
-                    }
+                    self.take(frame);
+                    self.look_ahead().await;
                 }
                 Ok(None) if self.meter.finished => return End::Whole(None),
                 Ok(None | Some(Err(_))) | Err(_) => return End::Failed(ApiError::Upstream),
+            }
+        }
+    }
+
+    fn take(&mut self, frame: Frame<Bytes>) {
+        if let Ok(data) = frame.into_data() {
+            self.buffer.extend_from_slice(&data);
+        }
+    }
+
+    /// Takes what the server has sent by now, without waiting for more: a piece of many events costs the caller and us
+    /// hardly more than a piece of one. The connection hands over a frame at a time, and only when it is let run.
+    async fn look_ahead(&mut self) {
+        while self.buffer.len() < MOST_PIECE {
+            tokio::task::yield_now().await;
+            match self.server.frame().now_or_never() {
+                Some(Some(Ok(frame))) => self.take(frame),
+                end_or_nothing => {
+                    self.end = end_or_nothing;
+                    return;
+                }
             }
         }
     }
