@@ -48,7 +48,7 @@ pub const USAGE: &str = "usage/";
 
 /// A chunk of a gateway's write-ahead log that is not yet compacted.
 pub fn usage_chunk(gateway: &str, first_sequence: u64, digest: &Digest) -> String {
-    format!("usage/{gateway}/open/{first_sequence:020}-{}.ndjson", digest.hex())
+    format!("usage/{gateway}/open/{first_sequence:020}-{}.ndjson.zst", digest.hex())
 }
 
 /// An hour of a gateway, compacted by its only writer. `hour` is UTC, written `yyyy/mm/dd/hh`.

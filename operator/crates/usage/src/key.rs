@@ -40,7 +40,7 @@ pub fn parse(key: &str) -> Option<SegmentKey> {
         Some(SegmentKey { gateway: gateway.to_owned(), kind, digest })
     };
     if let Some(name) = rest.strip_prefix("open/") {
-        let (sequence, hex) = name.strip_suffix(".ndjson")?.split_once('-')?;
+        let (sequence, hex) = name.strip_suffix(".ndjson.zst")?.split_once('-')?;
         return segment(SegmentKind::Chunk { first_sequence: sequence.parse().ok()? }, hex);
     }
     let (hour, hex) = rest.strip_suffix(".parquet")?.split_once('-')?;

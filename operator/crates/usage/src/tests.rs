@@ -92,17 +92,35 @@ fn an_hour_follows_where_it_begins_and_is_then_checked_from_there() {
     );
 }
 
+/// The lines of a chunk.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(chunk::unpack(bytes).unwrap()).unwrap()
+}
+
+fn packed(text: &str) -> Vec<u8> {
+    chunk::pack(text.as_bytes()).unwrap()
+}
+
+#[test]
+fn a_chunk_that_unpacks_to_too_much_or_is_not_packed_is_refused() {
+    let zeros = std::io::Read::take(std::io::repeat(0), (256 << 20) + 1);
+    let bomb = zstd::stream::encode_all(zeros, 1).unwrap();
+    assert!(bomb.len() < 1 << 20, "{} bytes", bomb.len());
+    let refused = |bytes: &[u8]| matches!(chunk::decode(bytes), Err(UsageLogError::Malformed(_)));
+    assert!(refused(&bomb) && refused(b"{\"firstSequence\":1}\n") && refused(b""));
+}
+
 #[test]
 fn a_changed_row_breaks_the_chain() {
     let (_, bytes) = chunk::encode(&mut Chain::genesis(GATEWAY), &rows(1..=3)).unwrap();
-    let text = String::from_utf8(bytes).unwrap().replace("\"inputTokens\":20,", "\"inputTokens\":21,");
-    assert!(matches!(chunk::decode(text.as_bytes()), Err(UsageLogError::Broken { sequence: 3, .. })));
+    let text = text(&bytes).replace("\"inputTokens\":20,", "\"inputTokens\":21,");
+    assert!(matches!(chunk::decode(&packed(&text)), Err(UsageLogError::Broken { sequence: 3, .. })));
 }
 
 #[test]
 fn a_missing_row_is_a_gap() {
     let (_, bytes) = chunk::encode(&mut Chain::genesis(GATEWAY), &rows(1..=3)).unwrap();
-    let text = String::from_utf8(bytes).unwrap();
+    let text = text(&bytes);
     let without = |skip: usize| {
         text.lines()
             .enumerate()
@@ -111,11 +129,11 @@ fn a_missing_row_is_a_gap() {
             .collect::<String>()
     };
     assert!(matches!(
-        chunk::decode(without(2).as_bytes()),
+        chunk::decode(&packed(&without(2))),
         Err(UsageLogError::Gap { expected: 2, found: 3, .. })
     ));
     assert!(matches!(
-        chunk::decode(without(3).as_bytes()),
+        chunk::decode(&packed(&without(3))),
         Err(UsageLogError::Gap { expected: 3, found: 2, .. })
     ));
 }
@@ -149,13 +167,13 @@ fn a_row_after_the_last_possible_one_is_refused() {
 #[test]
 fn a_header_that_counts_from_nothing_or_has_no_rows_is_refused() {
     let (header, bytes) = chunk::encode(&mut Chain::genesis(GATEWAY), &rows(1..=3)).unwrap();
-    let text = String::from_utf8(bytes).unwrap();
+    let text = text(&bytes);
     let from_zero = text.replace("\"firstSequence\":1", "\"firstSequence\":0");
-    let error = chunk::decode(from_zero.as_bytes()).unwrap_err();
+    let error = chunk::decode(&packed(&from_zero)).unwrap_err();
     assert_eq!(error, UsageLogError::Gap { gateway: GATEWAY.to_owned(), expected: 1, found: 0 });
     let empty = Header { first_sequence: 4, last_sequence: 3, previous: header.head, ..header };
     let line = serde_json::to_string(&empty).unwrap();
-    assert_eq!(chunk::decode(line.as_bytes()).unwrap_err(), UsageLogError::Empty(GATEWAY.to_owned()));
+    assert_eq!(chunk::decode(&packed(&line)).unwrap_err(), UsageLogError::Empty(GATEWAY.to_owned()));
 }
 
 #[test]
@@ -226,10 +244,15 @@ proptest! {
 
     #[test]
     fn a_chunk_that_was_changed_is_refused_or_has_the_same_rows(
-        bytes in mutated(vec![chunk::encode(&mut Chain::genesis(GATEWAY), &rows(1..=3)).unwrap().1]),
+        bytes in mutated({
+            let chunk = chunk::encode(&mut Chain::genesis(GATEWAY), &rows(1..=3)).unwrap().1;
+            vec![text(&chunk).into_bytes(), chunk]
+        }),
     ) {
-        if let Ok((_, read)) = chunk::decode(&bytes) {
-            prop_assert_eq!(read, rows(1..=3));
+        for bytes in [chunk::pack(&bytes).unwrap(), bytes] {
+            if let Ok((_, read)) = chunk::decode(&bytes) {
+                prop_assert_eq!(read, rows(1..=3));
+            }
         }
     }
 

@@ -91,7 +91,7 @@ fn uploaded(server: &Server) -> Vec<UsageRow> {
     let mut rows = Vec::new();
     for key in server.keys("usage") {
         let bytes = server.object("usage", &key).unwrap();
-        if key.ends_with(".ndjson") {
+        if key.ends_with(".ndjson.zst") {
             rows.extend(chunk::decode(&bytes).unwrap().1);
         } else {
             let mut reader = HourReader::open(bytes).unwrap();
