@@ -236,9 +236,11 @@ mod tests {
         assert!(desk.due("run", at(100), &told));
         assert!(!desk.due("run", at(104), &told));
         assert!(desk.due("other", at(104), &told));
-        assert!(desk.due("run", at(105), &told));
         told.progress_percentage = 100;
-        assert!(desk.due("run", at(106), &told));
+        assert!(desk.due("run", at(104), &told));
+        told.progress_percentage = 99;
+        assert!(!desk.due("run", at(108), &told));
+        assert!(desk.due("run", at(109), &told));
     }
 
     #[tokio::test]

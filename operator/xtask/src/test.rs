@@ -8,7 +8,7 @@ use cooperator_cluster::tools::{CARGO_DENY, HELM};
 use cooperator_cluster::{Cluster, Progress, paths};
 
 use crate::faults::{self, Harm};
-use crate::workspace::{Programs, cargo};
+use crate::workspace::{Programs, cargo, path_with};
 use crate::{cluster, codegen, demo, deny, plugin};
 
 /// Kubernetes version the chart is rendered for.
@@ -83,9 +83,7 @@ fn end_to_end(programs: &Programs, progress: &Progress) -> Result<()> {
 fn e2e(cluster: &Cluster, chosen: &[&str]) -> Result<()> {
     let mut tests =
         cargo(&["test", "--workspace", "--test", "e2e", "--", "--include-ignored", "--test-threads=1"]);
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let path = std::env::join_paths([plugin::folder()].into_iter().chain(std::env::split_paths(&path)))?;
-    tests.args(chosen).env(KUBECONFIG, &cluster.kubeconfig).env("PATH", path);
+    tests.args(chosen).env(KUBECONFIG, &cluster.kubeconfig).env("PATH", path_with(plugin::folder())?);
     shown("cargo test --test e2e", &mut tests).map_err(|error| {
         anyhow::Error::from(error).context(format!("the cluster is still up: {}", cluster::way_on(cluster)))
     })

@@ -1,6 +1,7 @@
 //! The programs of this workspace, compiled once: for tests, demo and images alike.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -49,9 +50,7 @@ impl Programs {
         let mut auditable = cargo(&["auditable", "build", "--bins", "--release"]);
         auditable.args(packages.iter().flat_map(|name| ["--package", *name]));
         // cargo finds its subcommands there.
-        let path = std::env::var_os("PATH").unwrap_or_default();
-        let folders = [CARGO_AUDITABLE.folder()].into_iter().chain(std::env::split_paths(&path));
-        auditable.env("PATH", std::env::join_paths(folders)?);
+        auditable.env("PATH", path_with(CARGO_AUDITABLE.folder())?);
         compile(auditable, "Compiling our programs with --release", progress)
     }
 
@@ -92,6 +91,15 @@ pub fn cargo(arguments: &[&str]) -> Command {
     let mut cargo = command::cargo(arguments);
     cargo.current_dir(paths::workspace());
     cargo
+}
+
+/// The PATH of this process with a folder before all others.
+///
+/// # Errors
+/// When the folder's name cannot stand in a PATH.
+pub fn path_with(folder: PathBuf) -> Result<OsString> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    Ok(std::env::join_paths([folder].into_iter().chain(std::env::split_paths(&path)))?)
 }
 
 /// How many packages there are to compile, ours and others'.

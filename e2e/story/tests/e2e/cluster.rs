@@ -7,10 +7,11 @@ use cooperator_cli::access::Access;
 use cooperator_cluster::{Progress, paths};
 use cooperator_story::cluster::Cluster;
 use cooperator_story::{PRESIDENTS, Told, tell};
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::DynamicObject;
-use kube::{Client, Config, ResourceExt as _};
+use kube::{Api, Client, Config, ResourceExt as _};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
@@ -81,4 +82,10 @@ pub async fn apply(cluster: &Cluster, object: Value) {
     let api = access.dynamic(&object.types.as_ref().unwrap().kind);
     let params = PatchParams::apply("a-test").force();
     api.patch(&object.name_any(), &params, &Patch::Apply(&object)).await.unwrap();
+}
+
+/// As a node that burns: the pods with these labels are gone without a word.
+pub async fn burn(pods: &Api<Pod>, labels: &str) {
+    let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
+    pods.delete_collection(&now, &ListParams::default().labels(labels)).await.unwrap();
 }

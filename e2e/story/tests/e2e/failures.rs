@@ -12,11 +12,11 @@ use cooperator_story::PRESIDENTS;
 use cooperator_story::cluster::Cluster;
 use k8s_openapi::api::apps::v1::{Deployment, StatefulSet};
 use k8s_openapi::api::core::v1::Pod;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
-use crate::cluster::{SYSTEM, connect, eventually, told};
+use crate::cluster::{SYSTEM, burn, connect, eventually, told};
 use crate::tiny::Tiny;
 use crate::training::{digest, has_checkpoint, started, train};
 
@@ -152,12 +152,11 @@ async fn a_training_outlives_the_object_store_and_the_kubelet_to_the_same_adapte
     assert_eq!(digest(&harmed), digest(&whole));
 }
 
-/// As a node that burns: Garage is gone without a word, and comes back with its volumes.
+/// Garage is gone, and comes back with its volumes.
 async fn kill_store(cluster: &Cluster) {
-    let pods: Api<Pod> = Api::namespaced(cluster.client.clone(), SYSTEM);
-    let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
-    let garage = ListParams::default().labels("app.kubernetes.io/component=garage");
-    pods.delete_collection(&now, &garage).await.unwrap();
+    let labels = "app.kubernetes.io/component=garage";
+    burn(&Api::namespaced(cluster.client.clone(), SYSTEM), labels).await;
+    let garage = ListParams::default().labels(labels);
     let sets: Api<StatefulSet> = Api::namespaced(cluster.client.clone(), SYSTEM);
     eventually("Garage is back", async || {
         let sets = sets.list(&garage).await.unwrap().items;

@@ -6,12 +6,10 @@ use cooperator_api::fine_tune::FineTune;
 use cooperator_cli::kind::Kind;
 use cooperator_contract::layout;
 use cooperator_story::PRESIDENTS;
-use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
-use kube::api::{DeleteParams, ListParams};
 use serde_json::json;
 
-use crate::cluster::{connect, told};
+use crate::cluster::{burn, connect, told};
 use crate::tiny::Tiny;
 
 /// Steps after which the pod is killed, each in an attempt of its own.
@@ -50,12 +48,10 @@ pub fn digest(tune: &FineTune) -> String {
     tune.status.clone().unwrap().adapter.unwrap().digest
 }
 
-/// As a node that burns: the pod is gone without a word.
 async fn kill(tiny: &Tiny, name: &str, attempt: u32) {
     let labels =
         format!("cooperator.dev/kind=finetune,cooperator.dev/name={name},cooperator.dev/attempt={attempt}");
-    let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() };
-    tiny.access.api::<Pod>().delete_collection(&now, &ListParams::default().labels(&labels)).await.unwrap();
+    burn(&tiny.access.api(), &labels).await;
 }
 
 #[tokio::test]

@@ -6,14 +6,13 @@ use std::collections::BTreeMap;
 use cooperator_api::collective::Collective;
 use cooperator_api::fine_tune::FineTune;
 use cooperator_cli::kind::Kind;
-use cooperator_cluster::paths;
 use cooperator_contract::layout;
 use cooperator_story::PRESIDENTS;
 use cooperator_story::cluster::Cluster;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
+use kube::api::{DeleteParams, ListParams};
 use kube::{Api, ResourceExt};
 
 use crate::cluster::{SYSTEM, connect, eventually};
@@ -42,19 +41,6 @@ fn definitions(cluster: &Cluster) -> Api<CustomResourceDefinition> {
 async fn ours(cluster: &Cluster) -> Vec<String> {
     let all = definitions(cluster).list(&ListParams::default()).await.unwrap().items;
     all.iter().map(ResourceExt::name_any).filter(|name| name.ends_with(".cooperator.dev")).collect()
-}
-
-/// As `kubectl apply --server-side --filename crds/`.
-async fn install(cluster: &Cluster) {
-    for file in std::fs::read_dir(paths::workspace().join("crds")).unwrap().flatten() {
-        let text = std::fs::read_to_string(file.path()).unwrap();
-        let definition: CustomResourceDefinition = serde_yaml::from_str(&text).unwrap();
-        let params = PatchParams::apply("a-test").force();
-        definitions(cluster)
-            .patch(&definition.name_any(), &params, &Patch::Apply(&definition))
-            .await
-            .unwrap();
-    }
 }
 
 #[tokio::test]
@@ -93,9 +79,8 @@ async fn without_its_kinds_nothing_runs_on_data_stays_and_with_them_the_same_ope
     );
     assert_eq!(tiny.bucket.store.list(&retained).await.unwrap().len(), files, "deletionPolicy is Retain");
 
-    install(&cluster).await;
+    cooperator_e2e_api::install(&cluster.client).await.unwrap();
     let spec = serde_json::to_value(&collective.spec).unwrap();
-    eventually("the kind is served again", async || ours(&cluster).await.len() == Kind::ALL.len()).await;
     tiny.apply("Collective", PRESIDENTS, spec).await;
     tiny.until(Kind::Collective, PRESIDENTS, cooperator_cli::items::Item::is_ready).await;
     assert_eq!(operators(&cluster).await, before, "an operator pod was started again");
