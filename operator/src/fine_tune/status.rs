@@ -146,7 +146,8 @@ fn finished(adapter: &AdapterStatus, after: &FineTuneStatus) -> Vec<Finding> {
 }
 
 fn suspended(tune: &FineTune, training: &Training) -> Finding {
-    let stopping = matches!(training, Training::Running(running) if matches!(running.phase, Phase::Draining));
+    let stopping =
+        matches!(training, Training::Running(running) if matches!(running.phase, Phase::Draining(_)));
     match (tune.spec.suspend, stopping) {
         (true, true) => Finding::no(condition::SUSPENDED, "Stopping", "the pod writes a checkpoint and ends"),
         (true, false) => Finding::yes(condition::SUSPENDED, "Suspended", "spec.suspend is true"),

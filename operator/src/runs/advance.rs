@@ -64,8 +64,8 @@ pub enum Phase {
     Active(Activity),
     /// An attempt hangs; the attempts returned say so: write them to status, then advance again.
     Condemned(Failure),
-    /// A Job is going away.
-    Draining,
+    /// A Job is going away, of a condemned attempt for this reason.
+    Draining(Option<Failure>),
     /// Suspended, and nothing runs.
     Held,
     /// The next attempt begins at `at`.
@@ -109,7 +109,7 @@ pub async fn advance(
             // The installation names another image by now: the same attempt begins anew with that one.
             Step::Watch(Activity { unpullable: Some(image), .. }) if image != site.image(plan.program) => {
                 stop(client, plan, attempts.last().map_or("", |newest| &newest.job)).await?;
-                Phase::Draining
+                Phase::Draining(None)
             }
             Step::Watch(activity) => {
                 if let Some(newest) = attempts.last_mut().filter(|_| activity.node.is_some()) {
@@ -126,9 +126,9 @@ pub async fn advance(
             }
             Step::Stop => {
                 stop(client, plan, attempts.last().map_or("", |newest| &newest.job)).await?;
-                Phase::Draining
+                Phase::Draining(attempts.last().and_then(next::sentence))
             }
-            Step::Drain => Phase::Draining,
+            Step::Drain => Phase::Draining(attempts.last().and_then(next::sentence)),
             Step::Hold => Phase::Held,
             Step::Pause { at, failure } => Phase::Paused { at, failure },
             Step::GiveUp(failure) => Phase::GivenUp(failure),

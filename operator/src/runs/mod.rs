@@ -34,14 +34,15 @@ pub fn explain(phase: &Phase, busy: (&str, &str)) -> Hold {
             Hold::new(waiting.reason, waiting.message.clone())
         }
         Phase::Active(Activity { waiting: None, .. }) | Phase::Produced(_) => Hold::new(busy.0, busy.1),
-        Phase::Condemned(failure) => Hold::new(failure.kind.to_string(), failure.message.clone()),
-        Phase::Draining => Hold::new("Stopping", "the pod writes a checkpoint and ends"),
+        Phase::Condemned(failure) | Phase::Draining(Some(failure)) | Phase::GivenUp(failure) => {
+            Hold::new(failure.kind.to_string(), failure.message.clone())
+        }
+        Phase::Draining(None) => Hold::new("Stopping", "the pod writes a checkpoint and ends"),
         Phase::Held => Hold::new("Suspended", "spec.suspend is true: set it to false to go on"),
         Phase::Paused { failure, at } => {
             let at = cooperator_core::time::whole_second(*at);
             Hold::new(failure.kind.to_string(), format!("{} (next attempt at {at})", failure.message))
         }
-        Phase::GivenUp(failure) => Hold::new(failure.kind.to_string(), failure.message.clone()),
     }
 }
 
@@ -52,6 +53,6 @@ pub fn look_again(phase: &Phase, now: jiff::Timestamp) -> Option<std::time::Dura
         Phase::Paused { at, .. } | Phase::Active(Activity { hung_at: Some(at), .. }) => {
             Some(at.duration_since(now).try_into().unwrap_or_default())
         }
-        Phase::Active(_) | Phase::Draining | Phase::Held | Phase::Produced(_) | Phase::GivenUp(_) => None,
+        Phase::Active(_) | Phase::Draining(_) | Phase::Held | Phase::Produced(_) | Phase::GivenUp(_) => None,
     }
 }

@@ -93,9 +93,7 @@ pub fn given_up(attempts: &[Attempt], rules: Rules) -> Option<Failure> {
 }
 
 fn under_way(newest: &Attempt, state: &State, rules: Rules, now: Timestamp) -> Step {
-    // A reason before the end is a sentence: the attempt is to be stopped, and this is why.
-    let sentence = newest.reason.is_some().then(|| failure_of(newest));
-    match (state, sentence) {
+    match (state, sentence(newest)) {
         (State::Missing, Some(failure)) => {
             Step::End(Ending { at: None, node: newest.node.clone(), result: Err(failure) })
         }
@@ -117,6 +115,11 @@ fn under_way(newest: &Attempt, state: &State, rules: Rules, now: Timestamp) -> S
         }
         (State::Ended(ending), _) => Step::End(ending.clone()),
     }
+}
+
+/// A reason before the end is a sentence: the attempt is to be stopped, and this is why.
+pub fn sentence(attempt: &Attempt) -> Option<Failure> {
+    (attempt.ended_at.is_none() && attempt.reason.is_some()).then(|| failure_of(attempt))
 }
 
 /// Lets it run, unless its pod runs and has been silent for too long.

@@ -222,14 +222,17 @@ fn apply_status(world: &mut World, key: &str, manager: &str, object: &mut Value,
     status.extend(applied);
 }
 
+/// An object with finalizers stays until they are gone.
 fn delete(world: &mut World, path: &str) -> (StatusCode, Value) {
-    match world.objects.remove(path) {
-        Some(object) => {
-            let mut words = path.rsplit('/');
-            let (name, plural) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-            world.writes.push(format!("DELETE {plural}/{name}"));
-            (StatusCode::OK, object)
-        }
-        None => refuse(StatusCode::NOT_FOUND, "NotFound"),
+    let Some(mut object) = world.objects.remove(path) else {
+        return refuse(StatusCode::NOT_FOUND, "NotFound");
+    };
+    let mut words = path.rsplit('/');
+    let (name, plural) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    world.writes.push(format!("DELETE {plural}/{name}"));
+    if object["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty()) {
+        object["metadata"]["deletionTimestamp"] = json!(START);
+        world.objects.insert(path.to_owned(), object.clone());
     }
+    (StatusCode::OK, object)
 }

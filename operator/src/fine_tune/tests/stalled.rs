@@ -21,6 +21,13 @@ fn runs(cluster: &Cluster, job: &str) {
     );
 }
 
+/// The Job stays when it is deleted, as it does until its pod is gone.
+fn outlives_its_deletion(cluster: &Cluster, job: &str) {
+    let mut object: Value = cluster.find("batch/v1", "jobs", job).unwrap();
+    object["metadata"]["finalizers"] = json!(["foregroundDeletion"]);
+    cluster.put("batch/v1", "jobs", object);
+}
+
 /// The pod reports progress.
 fn reports(cluster: &Cluster) {
     let now = cooperator_core::time::Clock::now(&cluster.clock).to_string();
@@ -39,12 +46,17 @@ async fn a_hung_training_is_named_stopped_and_followed_by_another_attempt() {
     reports(&cluster);
     cluster.clock.advance(SignedDuration::from_secs(1700));
     assert_eq!(waits(&settled(&cluster).await), "Training", "it reported 1700 seconds ago");
+    outlives_its_deletion(&cluster, "addresses-v1-1");
     cluster.clock.advance(SignedDuration::from_secs(100));
+    let status = settled(&cluster).await;
+    assert_eq!(waits(&status), "Stalled", "while its pod still goes");
+    assert_eq!(status.attempts[0].ended_at, None);
+    assert_eq!(cluster.names("batch/v1", "jobs"), ["addresses-v1-1"]);
+    cluster.remove("batch/v1", "jobs", "addresses-v1-1");
     let status = settled(&cluster).await;
     assert_eq!(waits(&status), "Stalled");
     assert_eq!(status.attempts[0].reason.as_deref(), Some("Stalled"));
     assert!(status.attempts[0].message.as_deref().unwrap().contains("spec.progressDeadlineSeconds"));
-    assert!(cluster.names("batch/v1", "jobs").is_empty());
     cluster.clock.advance(SignedDuration::from_secs(10));
     settled(&cluster).await;
     assert_eq!(cluster.names("batch/v1", "jobs"), ["addresses-v1-2"]);
