@@ -11,7 +11,7 @@ use crate::report::ReportError;
 
 /// Handed to every reconcile.
 pub struct Context {
-    /// Client, recorder, clock and settings.
+    /// Client, events, clock and settings.
     pub pipeline: Arc<Pipeline>,
     /// The store of a Collective that brings none.
     pub default_store: Option<DefaultStore>,

@@ -9,6 +9,7 @@ mod contribution;
 mod dataset;
 mod deployment;
 mod domain;
+mod events;
 mod fine_tune;
 mod garage;
 mod glimpse;

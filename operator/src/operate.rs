@@ -10,7 +10,7 @@ use cooperator_kit::leader::{self, Election, Ended, Timing};
 use cooperator_kit::{Health, Runner};
 use cooperator_store::Credentials;
 use cooperator_telemetry::metrics::Metrics;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use kube::{Client, Config};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::args::Args;
 use crate::context::{Context, DefaultStore, Parts};
+use crate::events::Events;
 use crate::garage::Garage;
 use crate::pipeline::Pipeline;
 use crate::runs::Site;
@@ -66,7 +67,7 @@ pub async fn operate(args: Args) -> Result<()> {
 fn context(args: &Args, client: Client) -> Result<Context> {
     let reporter = Reporter { controller: "cooperator".into(), instance: Some(args.pod_name.clone()) };
     let pipeline = Pipeline {
-        recorder: Recorder::new(client.clone(), reporter),
+        events: Events::new(client.clone(), reporter),
         client,
         site: Site {
             trainer_image: args.trainer_image.clone(),

@@ -9,11 +9,11 @@ use cooperator_store::{Credentials, Store};
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::runtime::controller::Action;
-use kube::runtime::events::Recorder;
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
+use crate::events::Events;
 use crate::report::{Fields, ReportError, Reporter};
 use crate::runs::{self, Bucket, Owner, Site};
 
@@ -26,7 +26,7 @@ pub struct Pipeline {
     /// The API server.
     pub client: Client,
     /// Where events go.
-    pub recorder: Recorder,
+    pub events: Events,
     /// Settings of the installation.
     pub site: Site,
     /// Where now comes from.
@@ -80,7 +80,7 @@ pub enum Error {
 impl Pipeline {
     /// A writer of status for one controller.
     pub fn reporter(&self, manager: &'static str, fields: Fields) -> Reporter {
-        Reporter { client: self.client.clone(), recorder: self.recorder.clone(), manager, fields }
+        Reporter { client: self.client.clone(), events: self.events.clone(), manager, fields }
     }
 
     /// An object of the namespace; none if it does not exist, or its kind does not.

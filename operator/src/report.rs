@@ -5,13 +5,14 @@ use cooperator_api::common::{condition, reason};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Patch, PatchParams};
-use kube::runtime::events::{Event, EventType, Recorder};
+use kube::runtime::events::{Event, EventType};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
 use crate::domain::Finding;
+use crate::events::Events;
 
 /// Conditions that are False when all is well.
 const ABNORMAL: [&str; 4] = [condition::FAILED, condition::SUSPENDED, condition::REVOKED, condition::EXPIRED];
@@ -61,7 +62,7 @@ pub struct Reporter {
     /// The API server.
     pub client: Client,
     /// Where events go.
-    pub recorder: Recorder,
+    pub events: Events,
     /// Field manager: one a controller.
     pub manager: &'static str,
     /// What of status is its own.
@@ -124,7 +125,7 @@ impl Reporter {
             action: "Reconcile".into(),
             secondary: None,
         };
-        if let Err(error) = self.recorder.publish(&event, &object.object_ref(&())).await {
+        if let Err(error) = self.events.publish(&event, &object.object_ref(&())).await {
             tracing::warn!(%error, object = object.name_any(), reason, "an event was not recorded");
         }
     }

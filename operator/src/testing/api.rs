@@ -86,7 +86,8 @@ type Answer = Option<(StatusCode, Value)>;
 
 fn answer(world: &mut World, method: &Method, path: &str, query: &[(String, String)], body: Value) -> Answer {
     if path.contains("/events") {
-        world.events.push(format!("{} {}", text(&body["type"]), text(&body["reason"])));
+        let again = if body["series"].is_null() { "" } else { " again" };
+        world.events.push(format!("{} {}{again}", text(&body["type"]), text(&body["reason"])));
         return Some((StatusCode::OK, body));
     }
     if path.split('/').any(|part| world.removed_kinds.iter().any(|plural| plural == part)) {

@@ -10,11 +10,12 @@ use cooperator_contract::outcome::Outcome;
 use cooperator_core::time::{Clock as _, TestClock};
 use cooperator_store::testing::Server;
 use kube::Client;
-use kube::runtime::events::{Recorder, Reporter};
+use kube::runtime::events::Reporter;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
+use crate::events::Events;
 use crate::pipeline::Pipeline;
 use crate::runs::Site;
 
@@ -56,7 +57,7 @@ impl Cluster {
         let storage = Server::start().await;
         let reporter = Reporter { controller: "test".into(), instance: None };
         let pipeline = Arc::new(Pipeline {
-            recorder: Recorder::new(client.clone(), reporter),
+            events: Events::new(client.clone(), reporter),
             client,
             site: Site {
                 trainer_image: "trainer:1".into(),
@@ -193,7 +194,7 @@ impl Cluster {
         self.world().writes.clone()
     }
 
-    /// Reasons of all events so far, each written `Type Reason`.
+    /// Reasons of all events so far, each written `Type Reason`, and `again` if it is a count of one before.
     pub fn events(&self) -> Vec<String> {
         self.world().events.clone()
     }

@@ -45,7 +45,7 @@ pub enum UploadError {
         sequence: u64,
     },
     /// The blocking pool.
-    #[error("usage log: a segment could not be deleted ({0})")]
+    #[error("usage log: work on a thread of its own did not end ({0})")]
     Task(#[from] tokio::task::JoinError),
 }
 
@@ -135,7 +135,7 @@ impl Uploader {
         if self.chain.is_none() {
             self.chain = Some(self.discover().await?);
         }
-        while let Some((key, bytes)) = self.next()? {
+        while let Some((key, bytes)) = self.next().await? {
             self.store.put(&key, bytes).await?;
             let Some(Sending { chunk, after, .. }) = self.sending.take() else { break };
             let through = after.through();
@@ -151,14 +151,20 @@ impl Uploader {
     }
 
     /// The chunk under way, or the next one: rows of one hour.
-    fn next(&mut self) -> Result<Option<(String, Bytes)>, UploadError> {
+    async fn next(&mut self) -> Result<Option<(String, Bytes)>, UploadError> {
         if self.sending.is_none() {
             let Some(chain) = &self.chain else { return Ok(None) };
             let rows = self.wal.shared.next_rows(chain.through());
             let Some(first) = rows.first() else { return Ok(None) };
             let hour = hour_start(first.time);
             let mut after = chain.clone();
-            let (header, bytes) = chunk::encode(&mut after, &rows)?;
+            // Hashing and packing thousands of rows takes milliseconds, in which this thread would answer nobody.
+            let (after, encoded) = tokio::task::spawn_blocking(move || {
+                let encoded = chunk::encode(&mut after, &rows);
+                (after, encoded)
+            })
+            .await?;
+            let (header, bytes) = encoded?;
             let key = layout::usage_chunk(self.wal.gateway(), header.first_sequence, &Digest::of(&bytes));
             self.sending =
                 Some(Sending { chunk: OpenChunk { key, header, hour }, bytes: bytes.into(), after });

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use cooperator_core::time::{Clock, Timestamp};
 use cooperator_usage::chain::whole_microsecond;
@@ -16,9 +16,6 @@ use super::{Append, Shared, WalError, record};
 
 /// Rows of one `fdatasync` at most.
 const BATCH: usize = 1024;
-/// How long others may join a batch when several came together just before: an `fdatasync` costs far more than a row, and
-/// what it costs is taken from the calls. PostgreSQL calls this `commit_delay`.
-const JOIN: Duration = Duration::from_micros(300);
 
 pub struct Writer {
     shared: Arc<Shared>,
@@ -50,12 +47,7 @@ impl Writer {
     /// known without reading it anew, so the process has to start again.
     pub fn run(mut self, mut queue: mpsc::Receiver<Append>) {
         let mut batch = Vec::with_capacity(BATCH);
-        let mut is_busy = false;
         while queue.blocking_recv_many(&mut batch, BATCH) > 0 {
-            if is_busy {
-                join(&mut batch, &mut queue);
-            }
-            is_busy = batch.len() > 1;
             let written = self.write(&mut batch).and_then(|()| self.close_full_segment());
             if let Err(error) = written {
                 tracing::error!(%error, "usage log cannot be written: no more billable work is taken");
@@ -104,15 +96,5 @@ impl Writer {
         let bytes = std::mem::take(&mut self.bytes);
         self.shared.closed().push_back(Closed { path, last_sequence: self.sequence, bytes });
         Ok(())
-    }
-}
-
-/// Waits a moment, and takes who came meanwhile.
-fn join(batch: &mut Vec<Append>, queue: &mut mpsc::Receiver<Append>) {
-    std::thread::sleep(JOIN);
-    while batch.len() < BATCH
-        && let Ok(append) = queue.try_recv()
-    {
-        batch.push(append);
     }
 }
