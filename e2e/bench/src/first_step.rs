@@ -6,12 +6,14 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use cooperator_api::fine_tune::FineTune;
+use cooperator_api::names;
 use cooperator_cluster::Progress;
 use futures::TryStreamExt as _;
-use kube::api::{DeleteParams, Patch, PatchParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::runtime::{WatchStreamExt as _, watcher};
-use kube::{Api, Client, Config, ResourceExt as _};
+use kube::{Api, Client, Config};
 
 use crate::figures::{Goal, Sample, Section, Table};
 use crate::home::until;
@@ -42,7 +44,9 @@ pub async fn first_step(options: &Options) -> Result<Section> {
     let progress = Progress::new();
     let kubeconfig = Kubeconfig::read_from(&options.kubeconfig)?;
     let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
-    let tunes: Api<FineTune> = Api::namespaced(Client::try_from(config)?, NAMESPACE);
+    let client = Client::try_from(config)?;
+    let tunes: Api<FineTune> = Api::namespaced(client.clone(), NAMESPACE);
+    let pods: Api<Pod> = Api::namespaced(client, NAMESPACE);
     let like = tunes.get_opt(LIKE).await?;
     let like =
         like.with_context(|| format!("no FineTune {NAMESPACE}/{LIKE}: run `cargo xtask demo` first"))?;
@@ -50,12 +54,12 @@ pub async fn first_step(options: &Options) -> Result<Section> {
     let (mut step, mut job) = (Sample::default(), Sample::default());
     for run in 1..=options.runs {
         let name = format!("bench-{run}");
-        gone(&tunes, &name).await?;
+        gone(&tunes, &pods, &name).await?;
         let times = trained(&tunes, &like, &name).await?;
         progress.say(&format!("{run}/{}: {:.1} s", options.runs, times.step.as_secs_f64()));
         step.push(times.step.as_secs_f64());
         job.push(times.attempt.as_secs_f64());
-        gone(&tunes, &name).await?;
+        gone(&tunes, &pods, &name).await?;
     }
     let mut table = Table::new(&["runs", "attempt written down, s", "first step seen in status, s"]);
     table.row([step.runs().to_string(), job.to_string(), step.to_string()]);
@@ -100,15 +104,17 @@ async fn trained(tunes: &Api<FineTune>, like: &FineTune, name: &str) -> Result<T
     bail!("the watch on FineTune {name} ended")
 }
 
-/// Deletes it and waits until it is gone.
-async fn gone(tunes: &Api<FineTune>, name: &str) -> Result<()> {
+/// Deletes it and waits until it is gone, and its pod, which writes a checkpoint first: the node has no room for two.
+async fn gone(tunes: &Api<FineTune>, pods: &Api<Pod>, name: &str) -> Result<()> {
     match tunes.delete(name, &DeleteParams::foreground()).await {
         Ok(_) => {}
-        Err(kube::Error::Api(status)) if status.code == 404 => return Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => {}
         Err(error) => return Err(error.into()),
     }
-    until("the FineTune is gone", async || {
-        Ok(tunes.get_opt(name).await?.is_none_or(|tune| tune.name_any() != name))
+    let labels = format!("{}=finetune,{}={name}", names::LABEL_KIND, names::LABEL_NAME);
+    let of_it = ListParams::default().labels(&labels);
+    until("the FineTune and its pod are gone", async || {
+        Ok(tunes.get_opt(name).await?.is_none() && pods.list(&of_it).await?.items.is_empty())
     })
     .await
 }

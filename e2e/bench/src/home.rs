@@ -38,7 +38,10 @@ impl Operator {
         let reach = Reach { kubeconfig: stage.kubeconfig.clone(), ..stage.reach()? };
         let processes = Processes::new(&stage.folder.join(name), Life::Tied);
         let [listen, metrics] = ports::free()?;
-        let pid = processes.start(name, &command(program, &reach, name, listen, metrics))?;
+        let mut operator = command(program, &reach, name, listen, metrics);
+        // As the chart does.
+        operator.env("MALLOC_ARENA_MAX", "1");
+        let pid = processes.start(name, &operator)?;
         Ok(Self { processes, name: name.to_owned(), pid, metrics })
     }
 
