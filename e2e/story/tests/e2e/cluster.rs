@@ -3,11 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cooperator_api::names;
 use cooperator_cli::access::Access;
+use cooperator_cli::kind::Kind;
 use cooperator_cluster::{Progress, paths};
 use cooperator_story::cluster::Cluster;
 use cooperator_story::{PRESIDENTS, Told, tell};
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::core::v1::{Namespace, Pod};
+use k8s_openapi::api::rbac::v1::RoleBinding;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::core::DynamicObject;
@@ -82,6 +85,30 @@ pub async fn apply(cluster: &Cluster, object: Value) {
     let api = access.dynamic(&object.types.as_ref().unwrap().kind);
     let params = PatchParams::apply("a-test").force();
     api.patch(&object.name_any(), &params, &Patch::Apply(&object)).await.unwrap();
+}
+
+/// Makes a namespace of a collective that lets the operator in, as README says, or finds it made.
+pub async fn welcome(cluster: &Cluster, name: &str) {
+    let apply_as = PatchParams::apply("a-test").force();
+    let namespace = json!({
+        "apiVersion": "v1", "kind": "Namespace",
+        "metadata": {"name": name, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
+    });
+    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
+    namespaces.patch(name, &apply_as, &Patch::Apply(&namespace)).await.unwrap();
+    let binding = json!({
+        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "cooperator"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cooperator-collective"},
+        "subjects": [{"kind": "ServiceAccount", "name": "cooperator-operator", "namespace": SYSTEM}],
+    });
+    let bindings: Api<RoleBinding> = Api::namespaced(cluster.client.clone(), name);
+    bindings.patch("cooperator", &apply_as, &Patch::Apply(&binding)).await.unwrap();
+}
+
+/// The labels of what was made for an object.
+pub fn made_for(kind: Kind, name: &str) -> String {
+    let kind = kind.name().to_lowercase();
+    format!("{}={kind},{}={name}", names::LABEL_KIND, names::LABEL_NAME)
 }
 
 /// As a node that burns: the pods with these labels are gone without a word.

@@ -11,12 +11,12 @@ use cooperator_core::digest::Digest;
 use cooperator_story::cluster::Cluster;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Namespace, Pod, Secret, Service};
-use kube::api::{DeleteParams, ListParams, PostParams};
+use kube::api::{DeleteParams, ListParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt as _};
 use serde_json::{Value, json};
 
-use crate::cluster::{connect, told};
+use crate::cluster::{apply, connect, made_for, object_in, told, welcome};
 use crate::tiny::Tiny;
 
 /// Longest wait until nothing is left.
@@ -26,18 +26,7 @@ const ENDLESS: u64 = 1_000_000;
 
 /// A namespace that lets the operator in, with a Collective of the same name that is Ready, and what to train there.
 async fn collective(cluster: &Cluster, name: &str) -> Tiny {
-    let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
-    let restricted = json!({"pod-security.kubernetes.io/enforce": "restricted"});
-    let namespace = json!({"metadata": {"name": name, "labels": restricted}});
-    namespaces.create(&PostParams::default(), &serde_json::from_value(namespace).unwrap()).await.unwrap();
-    let access = Access { client: cluster.client.clone(), namespace: name.into() };
-    let binding = json!({
-        "metadata": {"name": "cooperator"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cooperator-collective"},
-        "subjects": [{"kind": "ServiceAccount", "name": "cooperator-operator", "namespace": "cooperator-system"}],
-    });
-    let bindings = access.api::<k8s_openapi::api::rbac::v1::RoleBinding>();
-    bindings.create(&PostParams::default(), &serde_json::from_value(binding).unwrap()).await.unwrap();
+    welcome(cluster, name).await;
     let spec = json!({
         "members": [{"name": "ada"}],
         "policy": {"baseModelLicenses": ["Apache-2.0"], "contributionLicenses": ["CC0-1.0"]},
@@ -45,10 +34,8 @@ async fn collective(cluster: &Cluster, name: &str) -> Tiny {
         "treasury": {"currency": "USD", "settlementPeriod": "Monthly", "pricePerNodeHour": "0.50",
             "split": [{"name": "works", "basisPoints": 10000, "by": "Contribution"}]},
     });
-    let object = json!({"apiVersion": "cooperator.dev/v1alpha1", "kind": "Collective",
-        "metadata": {"name": name}, "spec": spec});
-    let collectives = access.dynamic("Collective");
-    collectives.create(&PostParams::default(), &serde_json::from_value(object).unwrap()).await.unwrap();
+    apply(cluster, object_in(name, "Collective", name, spec)).await;
+    let access = Access { client: cluster.client.clone(), namespace: name.into() };
     let began = Instant::now();
     while cooperator_cli::items::fetch(&access).await.unwrap().iter().all(|item| !item.is_ready()) {
         assert!(began.elapsed() < PATIENCE, "Collective {name} is not Ready");
@@ -77,7 +64,7 @@ where
 
 /// Waits until nothing runs that was made for the object.
 async fn nothing_runs(tiny: &Tiny, kind: Kind, name: &str) {
-    let labels = format!("cooperator.dev/kind={},cooperator.dev/name={name}", kind.name().to_lowercase());
+    let labels = made_for(kind, name);
     none::<Job>(tiny, &labels).await;
     none::<Pod>(tiny, &labels).await;
     none::<Secret>(tiny, &labels).await;
@@ -197,7 +184,7 @@ async fn served(tiny: &Tiny) {
     tiny.until(Kind::ApiKey, "radio", cooperator_cli::items::Item::is_ready).await;
     tiny.until(Kind::Deployment, "tiny", cooperator_cli::items::Item::is_ready).await;
     leaves(tiny, Kind::Deployment, "tiny", "serving").await;
-    none::<Service>(tiny, "cooperator.dev/kind=deployment,cooperator.dev/name=tiny").await;
+    none::<Service>(tiny, &made_for(Kind::Deployment, "tiny")).await;
     leaves(tiny, Kind::ApiKey, "radio", "in use").await;
     leaves(tiny, Kind::FineTune, "served", "served before").await;
 }

@@ -16,7 +16,7 @@ use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
-use crate::cluster::{SYSTEM, burn, connect, eventually, told};
+use crate::cluster::{SYSTEM, burn, connect, eventually, made_for, told};
 use crate::tiny::Tiny;
 use crate::training::{digest, has_checkpoint, started, train};
 
@@ -90,8 +90,8 @@ async fn a_training_that_outgrows_its_memory_limit_is_given_up_with_the_limit_na
 
 /// Sends a signal to the trainer of a FineTune, wherever on this machine it runs.
 async fn signal(tiny: &Tiny, name: &str, signal: &str) {
-    let labels = format!("cooperator.dev/kind=finetune,cooperator.dev/name={name}");
-    let pods = tiny.access.api::<Pod>().list(&ListParams::default().labels(&labels)).await.unwrap().items;
+    let labels = ListParams::default().labels(&made_for(Kind::FineTune, name));
+    let pods = tiny.access.api::<Pod>().list(&labels).await.unwrap().items;
     let uid = pods.iter().find(|pod| pod.status.as_ref().unwrap().phase.as_deref() == Some("Running"));
     let uid = uid.unwrap().uid().unwrap();
     let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());

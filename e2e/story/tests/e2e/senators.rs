@@ -4,15 +4,13 @@ use cooperator_api::api_key::{ApiKey, SECRET_FIELD};
 use cooperator_api::collective::Collective;
 use cooperator_cli::secret;
 use cooperator_story::cluster::Cluster;
-use k8s_openapi::api::core::v1::{Namespace, Secret};
-use k8s_openapi::api::rbac::v1::RoleBinding;
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::core::v1::Secret;
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource};
 use serde_json::{Value, json};
 use tokio::sync::OnceCell;
 
-use crate::cluster::{SYSTEM, apply, connect, eventually, object_in};
+use crate::cluster::{apply, connect, eventually, object_in, welcome};
 
 /// Namespace and name of the second Collective.
 pub const SENATORS: &str = "senators";
@@ -25,21 +23,7 @@ pub async fn founded() {
 }
 
 async fn found(cluster: &Cluster) {
-    let client = &cluster.client;
-    let apply_as = PatchParams::apply("a-test").force();
-    let namespace = json!({
-        "apiVersion": "v1", "kind": "Namespace",
-        "metadata": {"name": SENATORS, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}},
-    });
-    let namespaces: Api<Namespace> = Api::all(client.clone());
-    namespaces.patch(SENATORS, &apply_as, &Patch::Apply(&namespace)).await.unwrap();
-    let binding = json!({
-        "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "cooperator"},
-        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cooperator-collective"},
-        "subjects": [{"kind": "ServiceAccount", "name": "cooperator-operator", "namespace": SYSTEM}],
-    });
-    let bindings: Api<RoleBinding> = Api::namespaced(client.clone(), SENATORS);
-    bindings.patch("cooperator", &apply_as, &Patch::Apply(&binding)).await.unwrap();
+    welcome(cluster, SENATORS).await;
     apply(cluster, collective(SENATORS, 1)).await;
     apply(
         cluster,

@@ -11,10 +11,10 @@ use cooperator_cli::kind::Kind;
 use cooperator_cli::storage::{self, Bucket};
 use cooperator_cluster::paths;
 use cooperator_story::cluster::Cluster;
-use kube::ResourceExt as _;
-use kube::api::{DeleteParams, Patch, PatchParams};
-use kube::core::DynamicObject;
+use kube::api::DeleteParams;
 use serde_json::{Value, json};
+
+use crate::cluster::{apply, object_in};
 
 /// Longest wait for anything here.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -94,21 +94,18 @@ impl Tiny {
 
     /// Makes an object of ours, or brings it to this spec.
     pub async fn apply(&self, kind: &str, name: &str, spec: Value) {
-        self.put(json!({"kind": kind, "metadata": {"name": name}, "spec": spec})).await;
+        self.put(object_in(&self.access.namespace, kind, name, spec)).await;
     }
 
     /// The same, with the label by which [`Self::dataset`] selects.
     async fn apply_labelled(&self, kind: &str, name: &str, spec: Value) {
-        let metadata = json!({"name": name, "labels": {"corpus": "tiny"}});
-        self.put(json!({"kind": kind, "metadata": metadata, "spec": spec})).await;
+        let mut object = object_in(&self.access.namespace, kind, name, spec);
+        object["metadata"]["labels"] = json!({"corpus": "tiny"});
+        self.put(object).await;
     }
 
-    async fn put(&self, mut object: Value) {
-        object["apiVersion"] = json!("cooperator.dev/v1alpha1");
-        let object: DynamicObject = serde_json::from_value(object).unwrap();
-        let api = self.access.dynamic(&object.types.as_ref().unwrap().kind);
-        let params = PatchParams::apply("a-test").force();
-        api.patch(&object.name_any(), &params, &Patch::Apply(&object)).await.unwrap();
+    async fn put(&self, object: Value) {
+        apply(&Cluster { client: self.access.client.clone() }, object).await;
     }
 
     /// Waits until the object is as `wanted`, and returns it.

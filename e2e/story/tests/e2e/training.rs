@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use cooperator_api::fine_tune::FineTune;
+use cooperator_api::names;
 use cooperator_cli::kind::Kind;
 use cooperator_contract::layout;
 use cooperator_story::PRESIDENTS;
 use kube::ResourceExt as _;
 use serde_json::json;
 
-use crate::cluster::{burn, connect, told};
+use crate::cluster::{burn, connect, made_for, told};
 use crate::tiny::Tiny;
 
 /// Steps after which the pod is killed, each in an attempt of its own.
@@ -49,8 +50,7 @@ pub fn digest(tune: &FineTune) -> String {
 }
 
 async fn kill(tiny: &Tiny, name: &str, attempt: u32) {
-    let labels =
-        format!("cooperator.dev/kind=finetune,cooperator.dev/name={name},cooperator.dev/attempt={attempt}");
+    let labels = format!("{},{}={attempt}", made_for(Kind::FineTune, name), names::LABEL_ATTEMPT);
     burn(&tiny.access.api(), &labels).await;
 }
 
