@@ -44,7 +44,8 @@ const LIFE: std::ops::Range<u64> = 20..300;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Its name among the processes.
 const NAME: &str = "gateway";
-/// A call is told by its two counts of tokens, each below this.
+/// A call is told by its two counts of tokens, each below this: above it the gateway would bill less than the model says,
+/// since so short a prompt cannot have so many tokens.
 const BASE: u64 = 400;
 
 /// What became of all calls.
@@ -121,6 +122,8 @@ pub async fn kills(programs: &Programs, gateway: &Path, count: u32, seed: u64) -
     calls.stop.store(true, Ordering::SeqCst);
     callers.join_all().await;
     running.stop()?;
+    let begun = calls.next.load(Ordering::SeqCst);
+    ensure!(begun <= BASE * BASE, "{begun} calls cannot be told apart, {} can: kill less often", BASE * BASE);
     let rows = rows(&stage).await?;
     Ok(calls.held_against(&rows, count, began.elapsed()))
 }
@@ -283,12 +286,14 @@ fn call(gateway: &Gateway, calls: &Arc<Calls>, key: String) -> Result<JoinSet<()
                     "stream_options": if caller % 2 == 1 { json!({"include_usage": true}) } else { Value::Null },
                     "messages": [{"role": "user", "content": format!("{} {}", input(number), output(number))}],
                 });
-                match ask(&http, &url, &key, &body).await {
-                    Ok(()) => {
-                        calls.completed.lock().unwrap_or_else(PoisonError::into_inner).insert(number);
-                    }
-                    // It is dead, or not back yet.
-                    Err(_) => tokio::time::sleep(Duration::from_millis(5)).await,
+                let mut asked = ask(&http, &url, &key, &body).await;
+                // It is dead, or not back yet: nothing was sent.
+                while asked.as_ref().is_err_and(is_refused) && !calls.stop.load(Ordering::SeqCst) {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    asked = ask(&http, &url, &key, &body).await;
+                }
+                if asked.is_ok() {
+                    calls.completed.lock().unwrap_or_else(PoisonError::into_inner).insert(number);
                 }
             }
         });
@@ -302,6 +307,11 @@ const fn input(number: u64) -> u64 {
 
 const fn output(number: u64) -> u64 {
     1 + number % BASE
+}
+
+/// Whether nobody took the connection.
+fn is_refused(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect)
 }
 
 /// A call, read to its last byte.

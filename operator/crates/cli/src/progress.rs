@@ -31,7 +31,7 @@ pub enum View {
         at: u64,
         /// Of how many.
         of: u64,
-        /// What is done now, with loss, speed, cost and how long yet.
+        /// How far in words, what is done now, how long yet, loss, cost and speed: the last falls off a narrow terminal.
         text: String,
     },
     /// The adapter is there, and may be served or not.
@@ -72,8 +72,8 @@ pub async fn progress(access: &Access, options: &Options) -> Result<ExitCode> {
 }
 
 fn bar(name: &str) -> Result<ProgressBar> {
-    let style = ProgressStyle::with_template("{prefix} [{bar:30}] {pos}/{len} {wide_msg}")
-        .context("the template of the bar")?;
+    let style =
+        ProgressStyle::with_template("{prefix} [{bar:20}] {wide_msg}").context("the template of the bar")?;
     let bar = if io::stderr().is_terminal() { ProgressBar::new(1) } else { ProgressBar::hidden() };
     bar.set_style(style.progress_chars("=> "));
     bar.set_prefix(name.to_owned());
@@ -86,10 +86,12 @@ fn show(bar: &ProgressBar, view: &View) -> Result<Option<ExitCode>> {
     match view {
         View::Running { at, of, text } => {
             if bar.is_hidden() {
-                writeln!(out, "{at}/{of} {text}")?;
+                writeln!(out, "{text}")?;
             }
-            bar.set_length(*of);
-            bar.set_position(*at);
+            bar.update(|state| {
+                state.set_len(*of);
+                state.set_pos(*at);
+            });
             bar.set_message(text.clone());
             Ok(None)
         }
@@ -124,18 +126,18 @@ pub fn view(status: &FineTuneStatus) -> View {
         );
         return View::Running { at: 0, of: 100, text };
     };
-    let (at, of) = match (progress.step, progress.steps) {
-        (Some(step), Some(steps)) => (step, steps),
-        _ => (i64::from(progress.percentage), 100),
+    let (at, of, far) = match (progress.step, progress.steps) {
+        (Some(step), Some(steps)) => (step, steps, format!("step {step} of {steps}")),
+        _ => (i64::from(progress.percentage), 100, format!("{} %", progress.percentage)),
     };
     let cost = status.cost.as_ref().map(|cost| format!("{} {}", cost.amount, cost.currency));
     let left = progress.estimated_remaining_seconds.map(SignedDuration::from_secs);
     let parts = [
-        Some(progress.phase.clone()),
-        progress.loss.as_ref().map(|loss| format!("loss {loss}")),
-        progress.tokens_per_second.map(|speed| format!("{speed} tokens/s")),
-        cost,
+        Some(format!("{}, {far}", progress.phase)),
         left.map(|left| format!("{} left", output::span(left))),
+        progress.loss.as_ref().map(|loss| format!("loss {loss}")),
+        cost,
+        progress.tokens_per_second.map(|speed| format!("{speed} tokens/s")),
     ];
     let parts: Vec<String> = parts.into_iter().flatten().collect();
     let count = |number: i64| u64::try_from(number).unwrap_or(0);
@@ -183,7 +185,7 @@ mod tests {
                          "tokensPerSecond": 87, "estimatedRemainingSeconds": 130},
             "cost": {"amount": "0.02", "currency": "USD"},
         });
-        let text = "training, loss 3.41, 87 tokens/s, 0.02 USD, 2m10s left".into();
+        let text = "training, step 18 of 40, 2m10s left, loss 3.41, 0.02 USD, 87 tokens/s".into();
         assert_eq!(view_of(status), View::Running { at: 18, of: 40, text });
     }
 

@@ -27,6 +27,9 @@ use crate::health::Health;
 /// Between two reconciles of an object that keeps failing. It begins short: most often another wrote in between, and the
 /// next try sees that.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(300));
+/// Between two looks at watches that break off. While a controller waits it hears nothing of any of its watches, and after
+/// a bad moment of the network each of them breaks off in turn: kube's own pause, of up to half a minute, made minutes of it.
+const WATCH_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
 /// Seconds after which a watch is asked for again, so that one that died in silence is noticed within the minute.
 const WATCH_SECONDS: u32 = 50;
 /// Objects of a page of a list: as they are written they take some ten kilobytes each, and every watch begins with a
@@ -121,6 +124,7 @@ impl Runner {
         let stop = self.stop.clone();
         controller
             .with_config(Config::default().concurrency(self.concurrency).debounce(Duration::from_millis(100)))
+            .trigger_backoff(Pauses::default())
             .reconcile_all_on(self.health.heart(name))
             .graceful_shutdown_on(async move { stop.cancelled().await })
             .run(observed, policy, context)
@@ -157,6 +161,27 @@ fn report<E: std::error::Error>(
             tracing::warn!(controller = name, %error, "a watch broke off and is taken up again")
         }
         error => tracing::warn!(controller = name, %error, "the controller stumbled"),
+    }
+}
+
+/// [`WATCH_BACKOFF`] as kube asks for it.
+#[derive(Default)]
+struct Pauses {
+    failures: u32,
+}
+
+impl Iterator for Pauses {
+    type Item = Duration;
+
+    fn next(&mut self) -> Option<Duration> {
+        self.failures = self.failures.saturating_add(1);
+        Some(WATCH_BACKOFF.jittered(self.failures, rand::random()))
+    }
+}
+
+impl kube::runtime::utils::Backoff for Pauses {
+    fn reset(&mut self) {
+        self.failures = 0;
     }
 }
 
@@ -236,6 +261,15 @@ mod tests {
         assert!(tries[TRIES - 1] - tries[0] < Duration::from_secs(2), "{tries:?}");
     }
 
+    #[test]
+    fn watches_that_break_off_one_after_the_other_are_all_taken_up_again_within_fifteen_seconds() {
+        let mut pauses = Pauses::default();
+        let eight: Duration = pauses.by_ref().take(8).sum();
+        assert!(eight < Duration::from_secs(15), "{eight:?}");
+        kube::runtime::utils::Backoff::reset(&mut pauses);
+        assert!(pauses.next().unwrap() <= Duration::from_millis(200), "a watch that speaks is the end of it");
+    }
+
     #[tokio::test]
     async fn a_controller_whose_kind_does_not_exist_is_not_wedged() {
         let service = tower::service_fn(|_: Request<Body>| {
@@ -248,7 +282,7 @@ mod tests {
         let reconcile =
             |_: Arc<ConfigMap>, _: Arc<()>| std::future::ready(Ok::<_, Infallible>(Action::await_change()));
         let running = runner.run("test", Controller::new(api, watch_config()), reconcile, Arc::new(()));
-        // Its watch fails a second time after about a second, long before the heart beats again.
+        // Its watch fails again and again, long before the heart beats again.
         let both = async {
             while !health.silent(began + SILENCE + Duration::from_millis(300)).is_empty() {
                 tokio::time::sleep(Duration::from_millis(20)).await;
