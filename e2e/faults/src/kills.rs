@@ -44,9 +44,11 @@ const LIFE: std::ops::Range<u64> = 20..300;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Its name among the processes.
 const NAME: &str = "gateway";
-/// A call is told by its two counts of tokens, each below this: above it the gateway would bill less than the model says,
-/// since so short a prompt cannot have so many tokens.
-const BASE: u64 = 400;
+/// A call is told by its two counts of tokens. Of the prompt at most so many: above it the gateway would bill less than the
+/// model says, since so short a prompt cannot have so many tokens.
+const INPUTS: u64 = 400;
+/// Of the answer at most so many.
+const OUTPUTS: u64 = 1000;
 
 /// What became of all calls.
 #[derive(Debug)]
@@ -123,7 +125,8 @@ pub async fn kills(programs: &Programs, gateway: &Path, count: u32, seed: u64) -
     callers.join_all().await;
     running.stop()?;
     let begun = calls.next.load(Ordering::SeqCst);
-    ensure!(begun <= BASE * BASE, "{begun} calls cannot be told apart, {} can: kill less often", BASE * BASE);
+    let most = INPUTS * OUTPUTS;
+    ensure!(begun <= most, "{begun} calls cannot be told apart, {most} can: kill less often");
     let rows = rows(&stage).await?;
     Ok(calls.held_against(&rows, count, began.elapsed()))
 }
@@ -282,13 +285,12 @@ fn call(gateway: &Gateway, calls: &Arc<Calls>, key: String) -> Result<JoinSet<()
             while !calls.stop.load(Ordering::SeqCst) {
                 let number = calls.next.fetch_add(1, Ordering::SeqCst);
                 let body = json!({
-                    "model": story::NAME, "max_tokens": BASE, "stream": caller % 2 == 1,
+                    "model": story::NAME, "max_tokens": OUTPUTS, "stream": caller % 2 == 1,
                     "stream_options": if caller % 2 == 1 { json!({"include_usage": true}) } else { Value::Null },
                     "messages": [{"role": "user", "content": format!("{} {}", input(number), output(number))}],
                 });
                 let mut asked = ask(&http, &url, &key, &body).await;
-                // It is dead, or not back yet: nothing was sent.
-                while asked.as_ref().is_err_and(is_refused) && !calls.stop.load(Ordering::SeqCst) {
+                while asked.as_ref().is_err_and(is_untaken) && !calls.stop.load(Ordering::SeqCst) {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                     asked = ask(&http, &url, &key, &body).await;
                 }
@@ -302,16 +304,18 @@ fn call(gateway: &Gateway, calls: &Arc<Calls>, key: String) -> Result<JoinSet<()
 }
 
 const fn input(number: u64) -> u64 {
-    1 + number / BASE
+    1 + number / OUTPUTS
 }
 
 const fn output(number: u64) -> u64 {
-    1 + number % BASE
+    1 + number % OUTPUTS
 }
 
-/// Whether nobody took the connection.
-fn is_refused(error: &anyhow::Error) -> bool {
-    error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect)
+/// Whether no gateway took the call: it is dead, or back but knows no keys yet. Then nothing is billed.
+fn is_untaken(error: &anyhow::Error) -> bool {
+    let unavailable = Some(reqwest::StatusCode::SERVICE_UNAVAILABLE);
+    let error = error.downcast_ref::<reqwest::Error>();
+    error.is_some_and(|error| error.is_connect() || error.status() == unavailable)
 }
 
 /// A call, read to its last byte.
@@ -326,7 +330,7 @@ impl Calls {
     fn held_against(&self, rows: &[UsageRow], kills: u32, took: Duration) -> Report {
         let mut times: BTreeMap<u64, u32> = BTreeMap::new();
         for row in rows {
-            *times.entry((row.input_tokens - 1) * BASE + row.output_tokens - 1).or_default() += 1;
+            *times.entry((row.input_tokens - 1) * OUTPUTS + row.output_tokens - 1).or_default() += 1;
         }
         let completed = self.completed.lock().unwrap_or_else(PoisonError::into_inner);
         Report {
