@@ -6,7 +6,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail, ensure};
@@ -27,6 +27,7 @@ use kube::Api;
 use kube::api::{Patch, PatchParams};
 use rand::{Rng as _, SeedableRng as _};
 use rand_chacha::ChaCha8Rng;
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -44,11 +45,11 @@ const LIFE: std::ops::Range<u64> = 20..300;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Its name among the processes.
 const NAME: &str = "gateway";
-/// A call is told by its two counts of tokens. Of the prompt at most so many: above it the gateway would bill less than the
-/// model says, since so short a prompt cannot have so many tokens.
-const INPUTS: u64 = 400;
-/// Of the answer at most so many.
-const OUTPUTS: u64 = 1000;
+/// A call is told by its two counts of tokens: of the prompt at most so many. A prompt has at least as many bytes, or the
+/// gateway would bill less than the model says.
+const INPUTS: u64 = 2000;
+/// Of the answer at most so many; by default a Deployment allows 512.
+const OUTPUTS: u64 = 500;
 
 /// What became of all calls.
 #[derive(Debug)]
@@ -124,6 +125,9 @@ pub async fn kills(programs: &Programs, gateway: &Path, count: u32, seed: u64) -
     calls.stop.store(true, Ordering::SeqCst);
     callers.join_all().await;
     running.stop()?;
+    if let Some(refusal) = calls.refusal.get() {
+        bail!("a gateway refused a call: {refusal}");
+    }
     let begun = calls.next.load(Ordering::SeqCst);
     let most = INPUTS * OUTPUTS;
     ensure!(begun <= most, "{begun} calls cannot be told apart, {most} can: kill less often");
@@ -271,6 +275,8 @@ impl Drop for Gateway {
 struct Calls {
     next: AtomicU64,
     completed: Mutex<BTreeSet<u64>>,
+    /// The first answer that a good call must not get.
+    refusal: OnceLock<StatusCode>,
     stop: AtomicBool,
 }
 
@@ -278,24 +284,31 @@ struct Calls {
 fn call(gateway: &Gateway, calls: &Arc<Calls>, key: String) -> Result<JoinSet<()>> {
     let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).build()?;
     let url = format!("http://{}/v1/chat/completions", gateway.address);
-    let mut callers = JoinSet::new();
+    let (mut callers, filler) = (JoinSet::new(), "la".repeat(usize::try_from(INPUTS)? / 2));
     for caller in 0..CALLERS {
         let (http, url, key, calls) = (http.clone(), url.clone(), key.clone(), calls.clone());
+        let filler = filler.clone();
         callers.spawn(async move {
             while !calls.stop.load(Ordering::SeqCst) {
                 let number = calls.next.fetch_add(1, Ordering::SeqCst);
+                let prompt = format!("{} {} {filler}", input(number), output(number));
                 let body = json!({
                     "model": story::NAME, "max_tokens": OUTPUTS, "stream": caller % 2 == 1,
                     "stream_options": if caller % 2 == 1 { json!({"include_usage": true}) } else { Value::Null },
-                    "messages": [{"role": "user", "content": format!("{} {}", input(number), output(number))}],
+                    "messages": [{"role": "user", "content": prompt}],
                 });
                 let mut asked = ask(&http, &url, &key, &body).await;
                 while asked.as_ref().is_err_and(is_untaken) && !calls.stop.load(Ordering::SeqCst) {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                     asked = ask(&http, &url, &key, &body).await;
                 }
-                if asked.is_ok() {
-                    calls.completed.lock().unwrap_or_else(PoisonError::into_inner).insert(number);
+                match asked.map_err(|error| status(&error)) {
+                    Ok(()) => {
+                        calls.completed.lock().unwrap_or_else(PoisonError::into_inner).insert(number);
+                    }
+                    Err(Some(refusal)) if refusal.is_client_error() => drop(calls.refusal.set(refusal)),
+                    // It broke off: the gateway was killed meanwhile.
+                    Err(_) => {}
                 }
             }
         });
@@ -313,9 +326,13 @@ const fn output(number: u64) -> u64 {
 
 /// Whether no gateway took the call: it is dead, or back but knows no keys yet. Then nothing is billed.
 fn is_untaken(error: &anyhow::Error) -> bool {
-    let unavailable = Some(reqwest::StatusCode::SERVICE_UNAVAILABLE);
-    let error = error.downcast_ref::<reqwest::Error>();
-    error.is_some_and(|error| error.is_connect() || error.status() == unavailable)
+    let refused = error.downcast_ref::<reqwest::Error>().is_some_and(reqwest::Error::is_connect);
+    refused || status(error) == Some(StatusCode::SERVICE_UNAVAILABLE)
+}
+
+/// What was answered instead.
+fn status(error: &anyhow::Error) -> Option<StatusCode> {
+    error.downcast_ref::<reqwest::Error>()?.status()
 }
 
 /// A call, read to its last byte.
