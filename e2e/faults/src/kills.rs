@@ -297,11 +297,13 @@ fn call(gateway: &Gateway, calls: &Arc<Calls>, key: String) -> Result<JoinSet<()
                     "stream_options": if caller % 2 == 1 { json!({"include_usage": true}) } else { Value::Null },
                     "messages": [{"role": "user", "content": prompt}],
                 });
-                let mut asked = ask(&http, &url, &key, &body).await;
-                while asked.as_ref().is_err_and(is_untaken) && !calls.stop.load(Ordering::SeqCst) {
+                let asked = loop {
+                    let asked = ask(&http, &url, &key, &body).await;
+                    if !asked.as_ref().is_err_and(is_untaken) || calls.stop.load(Ordering::SeqCst) {
+                        break asked;
+                    }
                     tokio::time::sleep(Duration::from_millis(5)).await;
-                    asked = ask(&http, &url, &key, &body).await;
-                }
+                };
                 match asked.map_err(|error| status(&error)) {
                     Ok(()) => {
                         calls.completed.lock().unwrap_or_else(PoisonError::into_inner).insert(number);

@@ -31,7 +31,7 @@ pub enum View {
         at: u64,
         /// Of how many.
         of: u64,
-        /// How far in words, what is done now, how long yet, loss, cost and speed: the last falls off a narrow terminal.
+        /// What is done now, how far, how long yet, loss, cost and speed: the last falls off a narrow terminal.
         text: String,
     },
     /// The adapter is there, and may be served or not.
