@@ -108,8 +108,7 @@ pub async fn advance(
             }
             // The installation names another image by now: the same attempt begins anew with that one.
             Step::Watch(Activity { unpullable: Some(image), .. }) if image != site.image(plan.program) => {
-                stop(client, plan, attempts.last().map_or("", |newest| &newest.job)).await?;
-                Phase::Draining(None)
+                drained(client, plan, &attempts).await?
             }
             Step::Watch(activity) => {
                 if let Some(newest) = attempts.last_mut().filter(|_| activity.node.is_some()) {
@@ -124,11 +123,8 @@ pub async fn advance(
                 }
                 Phase::Condemned(failure)
             }
-            Step::Stop => {
-                stop(client, plan, attempts.last().map_or("", |newest| &newest.job)).await?;
-                Phase::Draining(attempts.last().and_then(next::sentence))
-            }
-            Step::Drain => Phase::Draining(attempts.last().and_then(next::sentence)),
+            Step::Stop => drained(client, plan, &attempts).await?,
+            Step::Drain => draining(&attempts),
             Step::Hold => Phase::Held,
             Step::Pause { at, failure } => Phase::Paused { at, failure },
             Step::GiveUp(failure) => Phase::GivenUp(failure),
@@ -146,6 +142,17 @@ pub async fn advance(
         };
         return Ok((attempts, phase));
     }
+}
+
+/// The newest attempt's Job is going away, and why if it was condemned.
+fn draining(attempts: &[Attempt]) -> Phase {
+    Phase::Draining(attempts.last().and_then(next::sentence))
+}
+
+/// Takes the newest attempt's Job away.
+async fn drained(client: &Client, plan: &Plan, attempts: &[Attempt]) -> Result<Phase, Error> {
+    stop(client, plan, attempts.last().map_or("", |newest| &newest.job)).await?;
+    Ok(draining(attempts))
 }
 
 /// Says that the newest attempt's product is not what it claims to be: it ended badly after all.
