@@ -7,6 +7,7 @@ use cooperator_core::time::{SignedDuration, Timestamp, later};
 use cooperator_usage::chain::Chain;
 use cooperator_usage::hour::HourWriter;
 use cooperator_usage::{chunk, key};
+use tokio::task::spawn_blocking;
 
 use super::upload::{OpenChunk, UploadError, Uploader};
 
@@ -34,22 +35,32 @@ async fn one_hour(uploader: &mut Uploader, hour: Timestamp) -> Result<(), Upload
     let mut writer = HourWriter::new(Vec::new(), &before)?;
     let mut through = before.through();
     for chunk in &chunks {
-        let (_, rows) = chunk::decode(&uploader.store.get(&chunk.key).await?)?;
-        // Two chunks may hold the same rows: one that was under way when its writer was killed may arrive late.
-        let known = through;
-        for row in rows.into_iter().filter(|row| row.sequence > known) {
-            through = row.sequence;
-            writer.push(row)?;
-        }
-        tokio::task::yield_now().await;
+        let packed = uploader.store.get(&chunk.key).await?;
+        (writer, through) = spawn_blocking(move || add(writer, through, &packed)).await??;
     }
-    let (_, _, bytes) = writer.finish()?;
+    let (_, _, bytes) = spawn_blocking(|| writer.finish()).await??;
     let name = layout::usage_hour(uploader.gateway(), &key::hour(hour), &Digest::of(&bytes));
     uploader.store.put(&name, Bytes::from(bytes)).await?;
     // From here on the hour holds these rows: were some of them compacted again, they would be there twice.
     let done = uploader.open.drain(..chunks.len()).map(|chunk| chunk.key);
     uploader.compacted.extend(done);
     delete(uploader).await
+}
+
+/// Adds a chunk's rows after `through`, and says which is the last now. Two chunks may hold the same rows: one that was
+/// under way when its writer was killed may arrive late.
+fn add(
+    mut writer: HourWriter<Vec<u8>>,
+    through: u64,
+    packed: &[u8],
+) -> Result<(HourWriter<Vec<u8>>, u64), UploadError> {
+    let (_, rows) = chunk::decode(packed)?;
+    let mut last = through;
+    for row in rows.into_iter().filter(|row| row.sequence > through) {
+        last = row.sequence;
+        writer.push(row)?;
+    }
+    Ok((writer, last))
 }
 
 /// Deletes the chunks that hours hold. One that stays behind is tried again, or found at the next start.

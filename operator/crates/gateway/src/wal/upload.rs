@@ -159,12 +159,9 @@ impl Uploader {
             let hour = hour_start(first.time);
             let mut after = chain.clone();
             // Hashing and packing thousands of rows takes milliseconds, in which this thread would answer nobody.
-            let (after, encoded) = tokio::task::spawn_blocking(move || {
-                let encoded = chunk::encode(&mut after, &rows);
-                (after, encoded)
-            })
-            .await?;
-            let (header, bytes) = encoded?;
+            let encode =
+                move || chunk::encode(&mut after, &rows).map(|(header, bytes)| (after, header, bytes));
+            let (after, header, bytes) = tokio::task::spawn_blocking(encode).await??;
             let key = layout::usage_chunk(self.wal.gateway(), header.first_sequence, &Digest::of(&bytes));
             self.sending =
                 Some(Sending { chunk: OpenChunk { key, header, hour }, bytes: bytes.into(), after });
