@@ -23,23 +23,11 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 use crate::health::Health;
+use crate::watch::Pauses;
 
 /// Between two reconciles of an object that keeps failing. It begins short: most often another wrote in between, and the
 /// next try sees that.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), Duration::from_secs(300));
-/// Between two looks at watches that break off. While a controller waits it hears nothing of any of its watches, and after
-/// a bad moment of the network each of them breaks off in turn: kube's own pause, of up to half a minute, made minutes of it.
-const WATCH_BACKOFF: Backoff = Backoff::new(Duration::from_millis(200), Duration::from_secs(2));
-/// Seconds after which a watch is asked for again, so that one that died in silence is noticed within the minute.
-const WATCH_SECONDS: u32 = 50;
-/// Objects of a page of a list: as they are written they take some ten kilobytes each, and every watch begins with a
-/// list, at the same time as the others.
-pub const PAGE: u32 = 100;
-
-/// How every watch of ours is made.
-pub fn watch_config() -> watcher::Config {
-    watcher::Config::default().timeout(WATCH_SECONDS).page_size(PAGE)
-}
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct Labels {
@@ -164,27 +152,6 @@ fn report<E: std::error::Error>(
     }
 }
 
-/// [`WATCH_BACKOFF`] as kube asks for it.
-#[derive(Default)]
-struct Pauses {
-    failures: u32,
-}
-
-impl Iterator for Pauses {
-    type Item = Duration;
-
-    fn next(&mut self) -> Option<Duration> {
-        self.failures = self.failures.saturating_add(1);
-        Some(WATCH_BACKOFF.jittered(self.failures, rand::random()))
-    }
-}
-
-impl kube::runtime::utils::Backoff for Pauses {
-    fn reset(&mut self) {
-        self.failures = 0;
-    }
-}
-
 /// Failures in a row, by object.
 struct Failures<K: Resource<DynamicType = ()>>(Mutex<HashMap<ObjectRef<K>, u32>>);
 
@@ -222,6 +189,7 @@ mod tests {
 
     use super::*;
     use crate::health::SILENCE;
+    use crate::watch::watch_config;
 
     /// An API server with one ConfigMap, whose watches say nothing.
     fn one_object() -> Client {

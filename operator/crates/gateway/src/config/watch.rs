@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use cooperator_api::api_key::ApiKey;
 use cooperator_api::collective::Collective;
 use cooperator_api::deployment::Deployment;
+use cooperator_kit::Pauses;
 use futures::stream::{BoxStream, StreamExt, select_all};
 use kube::api::Api;
 use kube::runtime::reflector::{self, Lookup, Store};
@@ -153,7 +154,7 @@ where
 {
     let (reader, writer) = reflector::store();
     let events = watcher(api, config.timeout(WATCH_SECONDS))
-        .default_backoff()
+        .backoff(Pauses::default())
         .modify(|object| object.meta_mut().managed_fields = None)
         .reflect(writer)
         .map(|event| event.map(|_| ()));
