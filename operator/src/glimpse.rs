@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer};
 /// they are the larger half of a settled object.
 #[derive(Clone, Debug)]
 pub struct Glimpse<K, T = Outcome> {
-    /// Name, namespace, uid, resourceVersion.
+    /// Name, namespace, resourceVersion.
     metadata: ObjectMeta,
     refs: Refs,
     /// What is kept of its status.
@@ -94,15 +94,14 @@ struct Written<T> {
 struct Metadata {
     name: Option<String>,
     namespace: Option<String>,
-    uid: Option<String>,
     resource_version: Option<String>,
 }
 
 impl<'de, K, T: Deserialize<'de>> Deserialize<'de> for Glimpse<K, T> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let Written { metadata, spec, status } = Written::deserialize(deserializer)?;
-        let Metadata { name, namespace, uid, resource_version } = metadata;
-        let metadata = ObjectMeta { name, namespace, uid, resource_version, ..ObjectMeta::default() };
+        let Metadata { name, namespace, resource_version } = metadata;
+        let metadata = ObjectMeta { name, namespace, resource_version, ..ObjectMeta::default() };
         Ok(Self { metadata, refs: spec, status, kind: PhantomData })
     }
 }

@@ -26,6 +26,10 @@ mod testing;
 mod watch;
 
 use clap::Parser as _;
+use tikv_jemallocator::Jemalloc;
+
+#[global_allocator]
+static ALLOCATOR: Jemalloc = Jemalloc;
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

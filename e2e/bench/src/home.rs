@@ -40,7 +40,7 @@ impl Operator {
         let [listen, metrics] = ports::free()?;
         let mut operator = command(program, &reach, name, listen, metrics);
         // As the chart does.
-        operator.env("MALLOC_ARENA_MAX", "1");
+        operator.env("_RJEM_MALLOC_CONF", "narenas:1,dirty_decay_ms:1000,muzzy_decay_ms:0,lg_tcache_max:12");
         let pid = processes.start(name, &operator)?;
         Ok(Self { processes, name: name.to_owned(), pid, metrics })
     }

@@ -7,7 +7,7 @@ use crate::paths;
 use crate::progress::Progress;
 
 /// A package and a file it brings: the file tells whether it is installed, whoever installed it.
-const PACKAGES: [(&str, &str); 16] = [
+const PACKAGES: [(&str, &str); 17] = [
     ("binutils", "/usr/bin/strip"),
     ("buildah", "/usr/bin/buildah"),
     ("conntrack", "/usr/sbin/conntrack"),
@@ -18,6 +18,7 @@ const PACKAGES: [(&str, &str); 16] = [
     ("ipset", "/usr/sbin/ipset"),
     ("iptables", "/usr/sbin/iptables"),
     ("libc6-dev", "/usr/include/stdio.h"),
+    ("make", "/usr/bin/make"),
     ("mmdebstrap", "/usr/bin/mmdebstrap"),
     ("nftables", "/usr/sbin/nft"),
     ("procps", "/usr/sbin/sysctl"),

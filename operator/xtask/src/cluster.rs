@@ -22,9 +22,7 @@ pub enum Action {
 pub fn cluster(action: Action, progress: &Progress) -> Result<()> {
     match action {
         Action::Up => {
-            let (tools, programs) = demo::made(&[], progress);
-            tools?;
-            let enforcer = programs?.path(demo::ENFORCER)?.to_owned();
+            let enforcer = demo::made(&[], progress)?.path(demo::ENFORCER)?.to_owned();
             let cluster = Cluster::up(&paths::cluster_state(), &enforcer, progress)?;
             progress.say(&way_on(&cluster));
             Ok(())

@@ -45,9 +45,7 @@ pub fn demo(options: &Options, progress: &Progress) -> Result<()> {
             story(&programs, kubeconfig)
         }
         _ => {
-            let (tools, programs) = made(&[], progress);
-            tools?;
-            let programs = programs?;
+            let programs = made(&[], progress)?;
             let local = installed(&programs, progress)?;
             story(&programs, &local.kubeconfig)?;
             progress.say(&cluster::way_on(&local));
@@ -57,16 +55,18 @@ pub fn demo(options: &Options, progress: &Progress) -> Result<()> {
 }
 
 /// What the cluster is made of, other tools, and our programs, made beside each other: each alone leaves a core idle for
-/// minutes.
-pub fn made(others: &[Tool], progress: &Progress) -> (Result<()>, Result<Programs>) {
-    let tools = || {
-        debian::ensure(progress)?;
-        Ok(tools::ensure(&[&tools::ALL, others].concat(), progress)?)
-    };
+/// minutes. Debian's packages come before both, since compilers are among them.
+///
+/// # Errors
+/// When a package, a tool or our programs cannot be had.
+pub fn made(others: &[Tool], progress: &Progress) -> Result<Programs> {
+    debian::ensure(progress)?;
+    let tools = || tools::ensure(&[&tools::ALL, others].concat(), progress);
     thread::scope(|scope| {
         let tools = scope.spawn(tools);
         let programs = Programs::build(progress);
-        (tools.join().unwrap_or_else(|_| Err(anyhow!("building the tools panicked"))), programs)
+        tools.join().map_err(|_| anyhow!("building the tools panicked"))??;
+        programs
     })
 }
 

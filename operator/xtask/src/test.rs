@@ -39,10 +39,8 @@ pub fn test(root: &Path, progress: &Progress) -> Result<()> {
         let mut fuzz = cargo(&["fmt", "--manifest-path", "e2e/fuzz/Cargo.toml", "--check"]);
         run("cargo fmt", &mut fuzz, &logs.join("fmt-fuzz.log"))
     })?;
-    let (tools, programs) = demo::made(&[CARGO_DENY], progress);
-    let programs = programs?;
+    let programs = demo::made(&[CARGO_DENY], progress)?;
     progress.during("Generated files", None, || codegen::check(root, programs.path("crdgen")?))?;
-    tools?;
     progress.during("Chart", None, || chart(root, &logs))?;
     deny::deny(root, progress)?;
     let mut clippy = cargo(&["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]);
