@@ -43,6 +43,8 @@ const CALLERS: usize = 16;
 const LIFE: std::ops::Range<u64> = 20..300;
 /// Longest wait for a gateway to answer.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Longest wait until the last gateway has uploaded what all before it left on the disk.
+const UPLOAD: Duration = Duration::from_secs(120);
 /// Its name among the processes.
 const NAME: &str = "gateway";
 /// A call is told by its two counts of tokens: of the prompt at most so many. A prompt has at least as many bytes, or the
@@ -124,6 +126,7 @@ pub async fn kills(programs: &Programs, gateway: &Path, count: u32, seed: u64) -
     step.done();
     calls.stop.store(true, Ordering::SeqCst);
     callers.join_all().await;
+    running.uploads().await?;
     running.stop()?;
     if let Some(refusal) = calls.refusal.get() {
         bail!("a gateway refused a call: {refusal}");
@@ -191,6 +194,7 @@ pub struct Gateway {
     environment: BTreeMap<&'static str, String>,
     /// Where callers connect.
     pub address: SocketAddr,
+    metrics: SocketAddr,
 }
 
 impl Gateway {
@@ -218,7 +222,7 @@ impl Gateway {
             ("RUST_LOG", "warn".into()),
         ];
         let processes = Processes::new(&stage.folder.join("gateway"), Life::Tied);
-        Ok(Self { processes, program: program.to_owned(), environment: environment.into(), address })
+        Ok(Self { processes, program: program.to_owned(), environment: environment.into(), address, metrics })
     }
 
     /// Starts it; returns its process id.
@@ -261,6 +265,31 @@ impl Gateway {
             tokio::time::sleep(Duration::from_millis(5)).await;
         }
         Ok(())
+    }
+
+    /// Waits until its whole log lies in object storage.
+    ///
+    /// # Errors
+    /// When rows stay on its disk: with the end of what it said.
+    pub async fn uploads(&self) -> Result<()> {
+        let began = Instant::now();
+        loop {
+            let told = reqwest::get(format!("http://{}/metrics", self.metrics)).await?.text().await?;
+            let rows = |line: &str| line.split_once("usage_log_pending_rows ")?.1.parse::<u64>().ok();
+            let pending = told.lines().find_map(rows);
+            if pending == Some(0) {
+                return Ok(());
+            }
+            if began.elapsed() > UPLOAD {
+                let said = std::fs::read_to_string(self.processes.log(NAME)).unwrap_or_default();
+                let last: Vec<&str> = said.lines().rev().take(5).collect();
+                bail!(
+                    "{pending:?} rows are not uploaded after {} s; the gateway said last: {last:?}",
+                    UPLOAD.as_secs()
+                );
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
     }
 }
 

@@ -17,9 +17,10 @@ pub fn told(options: &Options, story: Option<&Figures>, measured: &[Measured], b
          VmHWM), calls are what the API server counted but for the Lease. Each run begins with FineTunes whose conditions \
          were taken away and ends when all are written and nothing was written for {} s; both sides must have written the same. \
          Nine of ten FineTunes have their adapter, one waits. The twin is typed controller-runtime with informer caches, \
-         managedFields stripped, as many workers. Up to {} runs a side in turns (from {MANY} FineTunes on {RUNS_OF_MANY}). Load average at the beginning {before}.\n\n",
+         managedFields stripped, as many workers. Runs a side, in turns: {}, from {MANY} FineTunes on {}. Load average at the beginning {before}.\n\n",
         super::SILENCE.as_secs(),
         options.runs,
+        options.runs.min(RUNS_OF_MANY),
     );
     let mut goals = Vec::new();
     let columns =

@@ -18,6 +18,7 @@ use cooperator_usage::chain::{Chain, Header, UsageLogError};
 use cooperator_usage::chunk;
 use cooperator_usage::hour::HourReader;
 use cooperator_usage::key::{SegmentKind, hour_start, parse};
+use futures::{StreamExt as _, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::{Wal, WalError, compact, segment};
@@ -49,6 +50,8 @@ pub enum UploadError {
     Task(#[from] tokio::task::JoinError),
 }
 
+/// Chunks that are fetched at once after a start: nothing is uploaded before all of them were seen.
+const FETCHES: usize = 8;
 /// Rows of a chunk at most: about 2 MiB.
 const CHUNK_ROWS: usize = 5000;
 
@@ -197,8 +200,13 @@ impl Uploader {
         let mut chain = self.last_hour(&hours).await?;
         chunks.sort();
         self.open.clear();
-        for (_, key) in chunks {
-            let (header, rows) = chunk::decode(&self.store.get(&key).await?)?;
+        let store = self.store.clone();
+        let mut fetched = stream::iter(chunks)
+            .map(|(_, key)| async { store.get(&key).await.map(|packed| (key, packed)) })
+            .buffered(FETCHES);
+        while let Some(fetched) = fetched.next().await {
+            let (key, packed) = fetched?;
+            let (header, rows) = chunk::decode(&packed)?;
             self.wal.shared.agree(&key, header.last_sequence, &rows)?;
             // Also one that arrived late, when a longer one had been sent in its place.
             if header.last_sequence <= chain.through() {
