@@ -49,6 +49,12 @@ pub const RUNTIME: Base = Base {
 /// Busybox alone, for pods of tests.
 const BUSYBOX: Base = Base { name: "busybox", packages: "busybox,libc6,base-files,netbase", hook: "true" };
 
+/// Shell, run as a base's own: a note of each package, where distroless images keep theirs and scanners look.
+const NOTES: &str = r#"mkdir "$1"/var/lib/dpkg/status.d
+for package in "$1"/var/cache/apt/archives/*.deb; do
+    dpkg-deb --field "$package" > "$1/var/lib/dpkg/status.d/$(dpkg-deb --field "$package" Package)"
+done"#;
+
 /// An image to build.
 #[derive(Debug)]
 pub struct Recipe<'a> {
@@ -148,7 +154,7 @@ pub fn base_image(base: Base, progress: &Progress) -> Result<String, Error> {
     let suite = suite();
     let containerfile = containerfile("base");
     let mut hash = Sha256::new();
-    hash.update([&suite, base.packages, base.hook].join(" "));
+    hash.update([&suite, base.packages, base.hook, NOTES].join(" "));
     hash.update(files::read(&containerfile)?);
     let reference = format!("localhost/cooperator/base-{}:{}", base.name, short(hash));
     if command::output("buildah inspect", &mut buildah(&["inspect", "--type=image", &reference])).is_ok() {
@@ -161,6 +167,7 @@ pub fn base_image(base: Base, progress: &Progress) -> Result<String, Error> {
         files::remove(&tar)?;
         let mut mmdebstrap = command("mmdebstrap", ["--variant=extract", "--quiet"]);
         mmdebstrap.arg(format!("--include={}", base.packages)).arg(format!("--extract-hook={}", base.hook));
+        mmdebstrap.arg(format!("--extract-hook={NOTES}"));
         mmdebstrap.arg(&suite).arg(&tar);
         command::run("mmdebstrap", &mut mmdebstrap, &log(base.name))?;
         let recipe = Recipe {

@@ -267,6 +267,13 @@ impl Gateway {
         Ok(())
     }
 
+    /// Rows that are not uploaded yet, as it says itself.
+    async fn pending(&self) -> reqwest::Result<Option<u64>> {
+        let told = reqwest::get(format!("http://{}/metrics", self.metrics)).await?.text().await?;
+        let rows = |line: &str| line.split_once("usage_log_pending_rows ")?.1.parse().ok();
+        Ok(told.lines().find_map(rows))
+    }
+
     /// Waits until its whole log lies in object storage.
     ///
     /// # Errors
@@ -274,10 +281,8 @@ impl Gateway {
     pub async fn uploads(&self) -> Result<()> {
         let began = Instant::now();
         loop {
-            let told = reqwest::get(format!("http://{}/metrics", self.metrics)).await?.text().await?;
-            let rows = |line: &str| line.split_once("usage_log_pending_rows ")?.1.parse::<u64>().ok();
-            let pending = told.lines().find_map(rows);
-            if pending == Some(0) {
+            let pending = self.pending().await;
+            if matches!(pending, Ok(Some(0))) {
                 return Ok(());
             }
             if began.elapsed() > UPLOAD {
