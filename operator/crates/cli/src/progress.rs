@@ -31,7 +31,7 @@ pub enum View {
         at: u64,
         /// Of how many.
         of: u64,
-        /// What is done now, how far, how long yet, loss, cost and speed: the last falls off a narrow terminal.
+        /// What is done now, how far, how long yet, loss, cost and speed.
         text: String,
     },
     /// The adapter is there, and may be served or not.
@@ -72,8 +72,9 @@ pub async fn progress(access: &Access, options: &Options) -> Result<ExitCode> {
 }
 
 fn bar(name: &str) -> Result<ProgressBar> {
-    let style =
-        ProgressStyle::with_template("{prefix} [{bar:20}] {wide_msg}").context("the template of the bar")?;
+    // The words have a line of their own: eighty columns hold them all.
+    let style = ProgressStyle::with_template("{prefix} [{wide_bar}]\n{wide_msg}")
+        .context("the template of the bar")?;
     let bar = if io::stderr().is_terminal() { ProgressBar::new(1) } else { ProgressBar::hidden() };
     bar.set_style(style.progress_chars("=> "));
     bar.set_prefix(name.to_owned());
