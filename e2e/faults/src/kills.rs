@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::Path;
-use std::process::Command;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,10 +15,9 @@ use axum::response::{IntoResponse as _, Response};
 use cooperator_api::api_key::SECRET_FIELD;
 use cooperator_api::deployment::Deployment;
 use cooperator_cli::secret;
-use cooperator_cluster::processes::{Life, Processes};
-use cooperator_cluster::{Progress, ports};
+use cooperator_cluster::Progress;
+use cooperator_contract::layout;
 use cooperator_contract::usage::UsageRow;
-use cooperator_contract::{env, layout};
 use cooperator_usage::chunk;
 use cooperator_usage::hour::HourReader;
 use cooperator_usage::key::{self, SegmentKind};
@@ -32,6 +30,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::gateway::Gateway;
 use crate::hands::Hands;
 use crate::operator::Operator;
 use crate::stage::{NAMESPACE, Stage};
@@ -41,12 +40,6 @@ use crate::{Programs, story};
 const CALLERS: usize = 16;
 /// Shortest and longest life of a gateway that answers, in milliseconds.
 const LIFE: std::ops::Range<u64> = 20..300;
-/// Longest wait for a gateway to answer.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// Longest wait until the last gateway has uploaded what all before it left on the disk.
-const UPLOAD: Duration = Duration::from_secs(120);
-/// Its name among the processes.
-const NAME: &str = "gateway";
 /// A call is told by its two counts of tokens: of the prompt at most so many. A prompt has at least as many bytes, or the
 /// gateway would bill less than the model says.
 const INPUTS: u64 = 2000;
@@ -185,123 +178,6 @@ async fn model() -> Result<SocketAddr> {
     let router = Router::new().fallback(answer);
     tokio::spawn(async move { drop(axum::serve(listener, router).await) });
     Ok(address)
-}
-
-/// The gateway as a process with a folder that outlives it.
-pub struct Gateway {
-    processes: Processes,
-    program: std::path::PathBuf,
-    environment: BTreeMap<&'static str, String>,
-    /// Where callers connect.
-    pub address: SocketAddr,
-    metrics: SocketAddr,
-}
-
-impl Gateway {
-    /// For the story's Collective, whose usage it uploads at this interval. It does not run yet.
-    ///
-    /// # Errors
-    /// When the Collective has no bucket.
-    pub async fn new(stage: &Stage, program: &Path, upload_interval: &str) -> Result<Self> {
-        let [address, metrics] = ports::free()?.map(|port| SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-        let (location, key) = story::bucket(stage).await?;
-        let environment = [
-            ("KUBECONFIG", stage.kubeconfig.display().to_string()),
-            ("COOPERATOR_COLLECTIVE", story::NAME.into()),
-            ("COOPERATOR_NAMESPACE", NAMESPACE.into()),
-            ("POD_NAME", "band-gateway-0".into()),
-            ("COOPERATOR_LISTEN", address.to_string()),
-            ("COOPERATOR_METRICS_LISTEN", metrics.to_string()),
-            ("COOPERATOR_WAL_DIR", stage.folder.join("wal").display().to_string()),
-            ("COOPERATOR_UPLOAD_INTERVAL", upload_interval.into()),
-            ("COOPERATOR_S3_ENDPOINT", location.endpoint),
-            ("COOPERATOR_S3_REGION", location.region),
-            ("COOPERATOR_S3_BUCKET", location.bucket),
-            (env::ACCESS_KEY_ID, key.access_key_id().into()),
-            (env::SECRET_ACCESS_KEY, key.secret_access_key().into()),
-            ("RUST_LOG", "warn".into()),
-        ];
-        let processes = Processes::new(&stage.folder.join("gateway"), Life::Tied);
-        Ok(Self { processes, program: program.to_owned(), environment: environment.into(), address, metrics })
-    }
-
-    /// Starts it; returns its process id.
-    ///
-    /// # Errors
-    /// When it cannot be started.
-    pub fn start(&self) -> Result<i32> {
-        let mut command = Command::new(&self.program);
-        command.envs(&self.environment);
-        Ok(self.processes.start(NAME, &command)?)
-    }
-
-    /// Ends it by SIGTERM: every row goes to object storage.
-    ///
-    /// # Errors
-    /// When its files cannot be removed.
-    pub fn stop(&self) -> Result<()> {
-        Ok(self.processes.stop_all(&[NAME])?)
-    }
-
-    fn kill(&self) -> Result<()> {
-        ensure!(
-            self.processes.kill(NAME),
-            "the gateway ended by itself; its log: {}",
-            self.processes.log(NAME).display()
-        );
-        Ok(())
-    }
-
-    /// Waits until it takes connections.
-    ///
-    /// # Errors
-    /// When it does not.
-    pub async fn answers(&self) -> Result<()> {
-        let began = Instant::now();
-        while tokio::net::TcpStream::connect(self.address).await.is_err() {
-            if began.elapsed() > PATIENCE {
-                bail!("the gateway does not listen; its log: {}", self.processes.log(NAME).display());
-            }
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-        Ok(())
-    }
-
-    /// Rows that are not uploaded yet, as it says itself.
-    async fn pending(&self) -> reqwest::Result<Option<u64>> {
-        let told = reqwest::get(format!("http://{}/metrics", self.metrics)).await?.text().await?;
-        let rows = |line: &str| line.split_once("usage_log_pending_rows ")?.1.parse().ok();
-        Ok(told.lines().find_map(rows))
-    }
-
-    /// Waits until its whole log lies in object storage.
-    ///
-    /// # Errors
-    /// When rows stay on its disk: with the end of what it said.
-    pub async fn uploads(&self) -> Result<()> {
-        let began = Instant::now();
-        loop {
-            let pending = self.pending().await;
-            if matches!(pending, Ok(Some(0))) {
-                return Ok(());
-            }
-            if began.elapsed() > UPLOAD {
-                let said = std::fs::read_to_string(self.processes.log(NAME)).unwrap_or_default();
-                let last: Vec<&str> = said.lines().rev().take(5).collect();
-                bail!(
-                    "{pending:?} rows are not uploaded after {} s; the gateway said last: {last:?}",
-                    UPLOAD.as_secs()
-                );
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-}
-
-impl Drop for Gateway {
-    fn drop(&mut self) {
-        drop(self.processes.stop_all(&[NAME]));
-    }
 }
 
 /// What the callers know.
