@@ -92,13 +92,13 @@ async fn a_training_that_outgrows_its_memory_limit_is_given_up_with_the_limit_na
 async fn signal(tiny: &Tiny, name: &str, signal: &str) {
     let labels = ListParams::default().labels(&made_for(Kind::FineTune, name));
     let pods = tiny.access.api::<Pod>().list(&labels).await.unwrap().items;
-    let uid = pods.iter().find(|pod| pod.status.as_ref().unwrap().phase.as_deref() == Some("Running"));
-    let uid = uid.unwrap().uid().unwrap();
+    let uids: Vec<String> = pods.iter().filter_map(|pod| pod.uid()).collect();
     let processes = std::fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
     let read =
         |process: &PathBuf, name: &str| std::fs::read_to_string(process.join(name)).unwrap_or_default();
     let ours = |process: &PathBuf| {
-        read(process, "cgroup").contains(&uid) && read(process, "comm").starts_with("cooperator-trai")
+        let cgroup = read(process, "cgroup");
+        uids.iter().any(|uid| cgroup.contains(uid)) && read(process, "comm").starts_with("cooperator-trai")
     };
     let trainer = processes.filter(|process| ours(process)).collect::<Vec<_>>();
     assert_eq!(trainer.len(), 1, "{trainer:?}");
@@ -110,8 +110,8 @@ async fn signal(tiny: &Tiny, name: &str, signal: &str) {
 #[ignore = "needs the cluster of `cargo xtask test`"]
 async fn a_trainer_that_hangs_is_stopped_and_its_next_attempt_goes_on_to_the_same_adapter() {
     let (_, tiny) = tiny().await;
-    let whole = train(&tiny, "unhung", 600, 8, &[]).await;
-    let mut hung = tiny.fine_tune(600, 8);
+    let whole = train(&tiny, "unhung", 1200, 8, &[]).await;
+    let mut hung = tiny.fine_tune(1200, 8);
     hung["progressDeadlineSeconds"] = json!(60);
     tiny.apply("FineTune", "hung", hung).await;
     let uid = tiny.access.get::<FineTune>("hung").await.unwrap().uid().unwrap();

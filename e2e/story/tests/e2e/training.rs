@@ -40,8 +40,10 @@ pub async fn started(tiny: &Tiny, name: &str, uid: &str, attempt: u32, step: u64
 
 /// Whether an attempt has written a checkpoint of this step or a later one.
 pub async fn has_checkpoint(tiny: &Tiny, uid: &str, attempt: u32, step: u64) -> bool {
-    let keys = tiny.bucket.store.list(&layout::checkpoints(uid)).await.unwrap_or_default();
-    keys.iter().any(|object| object.key >= layout::checkpoint(uid, attempt, step))
+    let objects = tiny.bucket.store.list(&layout::checkpoints(uid)).await.unwrap_or_default();
+    // An attempt's preflight writes an object among them and takes it away again.
+    let mut places = objects.iter().filter_map(|object| layout::checkpoint_place(uid, &object.key));
+    places.any(|place| place >= (attempt, step))
 }
 
 /// Digest of the adapter that came of it.

@@ -28,6 +28,13 @@ pub fn checkpoint(uid: &str, attempt: u32, step: u64) -> String {
     format!("finetunes/{uid}/{attempt:05}/{step:010}.json")
 }
 
+/// Attempt and step of a key that [`checkpoint`] made; `None` for every other one, such as that of a [`preflight`].
+pub fn checkpoint_place(uid: &str, key: &str) -> Option<(u32, u64)> {
+    let (attempt, step) = key.strip_prefix(&checkpoints(uid))?.strip_suffix(".json")?.split_once('/')?;
+    let place = (attempt.parse().ok()?, step.parse().ok()?);
+    (checkpoint(uid, place.0, place.1) == key).then_some(place)
+}
+
 /// What an attempt writes and takes away again before it begins, to see that it may.
 pub fn preflight(uid: &str, attempt: u32) -> String {
     format!("finetunes/{uid}/{attempt:05}/preflight")
@@ -59,4 +66,33 @@ pub fn usage_hour(gateway: &str, hour: &str, digest: &Digest) -> String {
 /// A file of a settled period's statement.
 pub fn statement(period: &str, digest: &Digest, file: &str) -> String {
     format!("settlements/{period}/{}/{file}", digest.hex())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_a_checkpoint_tells_its_attempt_and_step() {
+        for place in [(1, 200), (0, 0), (123_456, 12_345_678_901)] {
+            assert_eq!(checkpoint_place("uid", &checkpoint("uid", place.0, place.1)), Some(place));
+        }
+    }
+
+    #[test]
+    fn what_else_lies_among_the_checkpoints_of_a_fine_tune_is_none() {
+        let others = [
+            &preflight("uid", 1),
+            &checkpoint("other", 1, 200),
+            &checkpoints("uid"),
+            "finetunes/uid/1/0000000200.json",
+            "finetunes/uid/+0001/0000000200.json",
+            "finetunes/uid/00001/0000000200.json.json",
+            "finetunes/uid/00001/99999999999999999999.json",
+            "finetunes/uid/00001/a/0000000200.json",
+        ];
+        for key in others {
+            assert_eq!(checkpoint_place("uid", key), None, "{key}");
+        }
+    }
 }

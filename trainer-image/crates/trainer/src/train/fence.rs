@@ -16,17 +16,16 @@ pub(super) struct Place {
 
 /// Every checkpoint of this FineTune by step, then attempt; foreign keys are left out.
 pub(super) async fn places(context: &Context) -> Result<Vec<Place>, Failure> {
-    let prefix = layout::checkpoints(&context.run.uid);
-    let objects = context.store.list(&prefix).await?;
-    let mut places: Vec<Place> =
-        objects.into_iter().filter_map(|object| parse(&prefix, object.key)).collect();
+    let uid = &context.run.uid;
+    let objects = context.store.list(&layout::checkpoints(uid)).await?;
+    let mut places: Vec<Place> = objects.into_iter().filter_map(|object| place(uid, object.key)).collect();
     places.sort();
     Ok(places)
 }
 
-fn parse(prefix: &str, key: String) -> Option<Place> {
-    let (attempt, step) = key.strip_prefix(prefix)?.strip_suffix(".json")?.split_once('/')?;
-    Some(Place { step: step.parse().ok()?, attempt: attempt.parse().ok()?, key })
+fn place(uid: &str, key: String) -> Option<Place> {
+    let (attempt, step) = layout::checkpoint_place(uid, &key)?;
+    Some(Place { step, attempt, key })
 }
 
 /// As [`places`], but refuses to go on when a later attempt has written: this one is to write and remove no more.
