@@ -6,8 +6,8 @@
 //! Every [`call`] it makes passes a [`gate`], which kills it before or after the one that was chosen. Before the gates a
 //! [`network`] may lie, a real Toxiproxy, that begins a [`fault`] at a chosen call. [`end`] is how the story ended, but
 //! for what must differ; a [`telling`] compares that with a story in which nothing happened; [`sweep`] tells many, on
-//! several stages side by side, and makes a [`table`] of them. [`kills`] does harm to a
-//! [`gateway`] that is being used.
+//! several stages side by side, and makes a [`table`] of them. [`kills`] does harm to a [`gateway`] that is
+//! being used.
 
 pub mod call;
 pub mod end;

@@ -41,7 +41,6 @@ pub async fn started(tiny: &Tiny, name: &str, uid: &str, attempt: u32, step: u64
 /// Whether an attempt has written a checkpoint of this step or a later one.
 pub async fn has_checkpoint(tiny: &Tiny, uid: &str, attempt: u32, step: u64) -> bool {
     let objects = tiny.bucket.store.list(&layout::checkpoints(uid)).await.unwrap_or_default();
-    // An attempt's preflight writes an object among them and takes it away again.
     let mut places = objects.iter().filter_map(|object| layout::checkpoint_place(uid, &object.key));
     places.any(|place| place >= (attempt, step))
 }

@@ -18,7 +18,8 @@ pub fn dataset(name: &str, digest: &Digest) -> String {
     format!("datasets/{name}/{}.json", digest.hex())
 }
 
-/// All checkpoints of one FineTune, every attempt.
+/// What begins the key of all that the attempts of one FineTune write while they train: every [`checkpoint`], and for a
+/// moment a [`preflight`]. [`checkpoint_place`] tells them apart.
 pub fn checkpoints(uid: &str) -> String {
     format!("finetunes/{uid}/")
 }
