@@ -8,6 +8,7 @@ pub mod basis_points;
 pub mod consent;
 pub mod digest;
 pub mod license;
+pub mod market;
 pub mod money;
 pub mod period;
 pub mod settlement;

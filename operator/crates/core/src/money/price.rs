@@ -34,6 +34,16 @@ impl Price {
 pub struct PricePerHour(Micros);
 
 impl PricePerHour {
+    /// From millionths of a unit. Vendors' prices come so; those that people write are bound to [`Price::MAX_UNITS`].
+    pub const fn from_micros(micros: u64) -> Self {
+        Self(Micros(micros))
+    }
+
+    /// In millionths of a unit.
+    pub const fn micros(self) -> u64 {
+        self.0.0
+    }
+
     /// What this many seconds cost, rounded up to a pico-unit.
     ///
     /// # Errors

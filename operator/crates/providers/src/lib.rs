@@ -1,0 +1,11 @@
+//! Vendors of rented machines, behind one trait. No Kubernetes: what a machine is rented for is its tenant's business.
+
+pub mod driver;
+pub mod error;
+pub mod name;
+
+pub use driver::{
+    Charge, Container, Deleted, Driver, Instance, InstanceId, Order, PATIENCE, Payload, Query, State,
+};
+pub use error::Error;
+pub use name::{InstanceName, Tenant};
