@@ -97,10 +97,10 @@ impl Terms {
     /// # Errors
     /// [`MoneyError::Overflow`]
     pub fn traffic(&self, up_bytes: u64, down_bytes: u64) -> Result<Amount, MoneyError> {
-        let micro_bytes = |micros: u64, bytes: u64| i128::from(micros) * i128::from(bytes);
-        let sum = micro_bytes(self.traffic.up_micros, up_bytes)
-            .checked_add(micro_bytes(self.traffic.down_micros, down_bytes))
-            .ok_or(MoneyError::Overflow)?;
+        let micro_bytes = |micros: u64, bytes: u64| i128::from(micros).checked_mul(i128::from(bytes));
+        let up = micro_bytes(self.traffic.up_micros, up_bytes).ok_or(MoneyError::Overflow)?;
+        let down = micro_bytes(self.traffic.down_micros, down_bytes).ok_or(MoneyError::Overflow)?;
+        let sum = up.checked_add(down).ok_or(MoneyError::Overflow)?;
         // A micro-unit is 10^6 pico-units, a GB 10^9 bytes.
         Ok(Amount::from_pico(sum / 1000 + i128::from(sum % 1000 != 0)))
     }
@@ -145,5 +145,7 @@ mod tests {
     fn what_no_number_holds_is_an_error() {
         let dear = Terms { disk_month_micros: u64::MAX, ..Terms::default() };
         assert_eq!(dear.amount(u64::MAX, u64::MAX), Err(MoneyError::Overflow));
+        let dear = Terms { traffic: Traffic { up_micros: u64::MAX, down_micros: 0 }, ..Terms::default() };
+        assert_eq!(dear.traffic(u64::MAX, 0), Err(MoneyError::Overflow));
     }
 }
