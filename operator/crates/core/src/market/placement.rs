@@ -10,8 +10,6 @@
 //! A spot machine is paid for at what is bid: the lowest bid with some headroom, never above what such a machine costs on
 //! demand nor above the bound on the hourly price.
 
-use std::cmp::Reverse;
-
 use jiff::Timestamp;
 
 use super::job::{Bounds, Job};
@@ -62,26 +60,12 @@ pub fn choose(
     now: Timestamp,
 ) -> Result<Vec<Choice>, NoOffer> {
     let market = Market::new(offers, job, bounds, known, now);
-    let mut choices: Vec<(u32, Choice)> = offers
-        .iter()
-        .enumerate()
-        .filter_map(|(at, offer)| {
-            let quote = market.acceptable(offer)?;
-            Some((market.weight(offer), quote.choice(at)))
-        })
-        .collect();
-    choices.sort_unstable_by(|(weight, one), (other_weight, other)| {
-        let order = (one.expected, one.seconds, Reverse(*weight));
-        order.cmp(&(other.expected, other.seconds, Reverse(*other_weight))).then_with(|| {
-            let name = |choice: &Choice| {
-                let offer = offers.get(choice.offer);
-                offer.map(|offer| (offer.provider.as_str(), &offer.id, offer.capacity_type))
-            };
-            name(one).cmp(&name(other)).then(one.offer.cmp(&other.offer))
-        })
+    let offered = offers.iter().enumerate();
+    let mut choices: Vec<Choice> =
+        offered.filter_map(|(at, offer)| Some(market.acceptable(offer)?.choice(at))).collect();
+    choices.sort_unstable_by(|one, other| {
+        let cost = (one.expected, one.seconds).cmp(&(other.expected, other.seconds));
+        cost.then_with(|| market.precedence(one.offer).cmp(&market.precedence(other.offer)))
     });
-    if choices.is_empty() {
-        return Err(market.explain());
-    }
-    Ok(choices.into_iter().map(|(_, choice)| choice).collect())
+    if choices.is_empty() { Err(market.explain()) } else { Ok(choices) }
 }

@@ -30,10 +30,10 @@ impl Market<'_> {
     }
 
     fn decisive(&self, all: &[&Judged<'_>]) -> Option<NoOffer> {
-        // Without which one would most do? Of equals the first, so the last in reverse.
-        let alone = |constraint| all.iter().filter(|judged| judged.1.only(constraint)).count();
         let broken = all.iter().fold(Broken::default(), |broken, judged| broken.and(judged.1));
         let constraints: Vec<Constraint> = Constraint::all().filter(|each| broken.has(*each)).collect();
+        // Without which one would most do? Of equals the first, so the last in reverse.
+        let alone = |constraint| all.iter().filter(|judged| judged.1.only(constraint)).count();
         let most = constraints.iter().rev().map(|each| (alone(*each), *each)).max_by_key(|(count, _)| *count);
         if let Some((1.., constraint)) = most {
             let left: Vec<_> = all.iter().copied().filter(|judged| judged.1.only(constraint)).collect();

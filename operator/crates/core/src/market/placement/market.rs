@@ -1,18 +1,20 @@
 //! The offers beside the job and its bounds.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::hash::{Hash, Hasher};
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::constraint::{Broken, Constraint};
 use super::quote::{Bidding, Quote, quote};
 use crate::market::job::{Bounds, Job, Seller, Spot};
-use crate::market::offer::{CapacityType, Offer, Shape};
+use crate::market::offer::{CapacityType, Offer, OfferId, Shape};
 use crate::market::throughput::{Estimator, Throughput};
 use crate::money::{MoneyError, PricePerHour};
 
 /// What must be alike for a price on demand to say something about a bid. Without a host: on any.
-#[derive(PartialEq, Eq, Hash)]
+#[derive(PartialEq, Eq)]
 struct Likeness<'a> {
     provider: &'a str,
     shape: Shape,
@@ -40,6 +42,20 @@ impl<'a> Likeness<'a> {
     }
 }
 
+impl Hash for Likeness<'_> {
+    /// Of what tells most apart alone: thousands are hashed in a decision.
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        match (self.host, self.gpus) {
+            (Some(host), _) => host.hash(state),
+            (None, Some((model, count))) => (model, count).hash(state),
+            (None, None) => self.cpu_millis.hash(state),
+        }
+    }
+}
+
+/// Weight, provider, id, capacity type, place.
+type Precedence<'a> = (Reverse<u32>, &'a str, &'a OfferId, CapacityType, usize);
+
 /// All that a decision looks at.
 pub(super) struct Market<'a> {
     pub(super) offers: &'a [Offer],
@@ -61,7 +77,8 @@ impl<'a> Market<'a> {
         now: Timestamp,
     ) -> Self {
         let mut on_demand = HashMap::new();
-        if bounds.spot != Spot::Never {
+        if bounds.spot != Spot::Never && offers.iter().any(|offer| offer.capacity_type == CapacityType::Spot)
+        {
             for offer in offers.iter().filter(|offer| offer.capacity_type == CapacityType::OnDemand) {
                 let price = offer.terms.hourly;
                 let mut keep = |likeness| {
@@ -80,7 +97,7 @@ impl<'a> Market<'a> {
     /// What the job would take on this offer, if that keeps every bound.
     pub(super) fn acceptable(&self, offer: &Offer) -> Option<Quote> {
         let seller = self.seller(offer)?;
-        if !self.broken_by_nature(offer).none() {
+        if !self.broken_by_nature(offer, Some(seller)).none() {
             return None;
         }
         let quote = self.quote(offer, seller).ok()?;
@@ -89,8 +106,9 @@ impl<'a> Market<'a> {
 
     /// Every constraint that this offer breaks, and what the job would take on it, if that can be said.
     pub(super) fn judge(&self, offer: &Offer) -> (Broken, Option<Quote>) {
-        let mut broken = self.broken_by_nature(offer);
-        let Some(seller) = self.seller(offer) else { return (broken, None) };
+        let seller = self.seller(offer);
+        let mut broken = self.broken_by_nature(offer, seller);
+        let Some(seller) = seller else { return (broken, None) };
         match self.quote(offer, seller) {
             Ok(quote) => (broken.and(self.broken_by_quote(offer, seller, &quote)), Some(quote)),
             Err(_) => {
@@ -104,8 +122,11 @@ impl<'a> Market<'a> {
         self.bounds.sellers.get(&offer.provider)
     }
 
-    pub(super) fn weight(&self, offer: &Offer) -> u32 {
-        self.seller(offer).map_or(0, |seller| seller.weight)
+    /// Which of two offers goes first where the job costs and takes the same: the lower.
+    pub(super) fn precedence(&self, at: usize) -> Option<Precedence<'a>> {
+        let offer = self.offers.get(at)?;
+        let weight = Reverse(self.seller(offer)?.weight);
+        Some((weight, &offer.provider, &offer.id, offer.capacity_type, at))
     }
 
     /// Most that an hour with disk may cost there.
@@ -132,10 +153,9 @@ impl<'a> Market<'a> {
     }
 
     /// What is broken whatever it costs.
-    fn broken_by_nature(&self, offer: &Offer) -> Broken {
+    fn broken_by_nature(&self, offer: &Offer, seller: Option<&Seller>) -> Broken {
         let needs = &self.job.needs;
         let mut broken = Broken::default();
-        let seller = self.seller(offer);
         broken.add(Constraint::Unlisted, seller.is_none());
         broken.add(Constraint::Closed, seller.is_some_and(|seller| seller.closed.is_some()));
         broken.add(Constraint::Shape, self.bounds.shape.is_some_and(|shape| shape != offer.shape));
@@ -168,8 +188,7 @@ impl<'a> Market<'a> {
     /// What is broken by what it costs and takes.
     fn broken_by_quote(&self, offer: &Offer, seller: &Seller, quote: &Quote) -> Broken {
         let mut broken = Broken::default();
-        let overbid = |bid| self.price_on_demand(offer).is_some_and(|price| bid > price);
-        broken.add(Constraint::Overbid, quote.bid.is_some_and(overbid));
+        broken.add(Constraint::Overbid, quote.overbid);
         broken.add(Constraint::Until, offer.until.is_some_and(|until| !self.ends_by(until, quote.seconds)));
         let late = |deadline| quote.seconds > deadline;
         broken.add(Constraint::Deadline, self.bounds.deadline_seconds.is_some_and(late));

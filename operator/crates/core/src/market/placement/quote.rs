@@ -4,7 +4,6 @@ use super::Choice;
 use crate::market::exchange::ExchangeRate;
 use crate::market::job::Job;
 use crate::market::offer::{CapacityType, Offer};
-use crate::market::terms::Terms;
 use crate::market::throughput::Rate;
 use crate::money::{Amount, MoneyError, PricePerHour};
 
@@ -33,6 +32,8 @@ pub(super) struct Quote {
     pub(super) least_hourly: PricePerHour,
     pub(super) hourly: PricePerHour,
     pub(super) bid: Option<PricePerHour>,
+    /// Whether the lowest bid is above the price on demand.
+    pub(super) overbid: bool,
     pub(super) seconds: u64,
     pub(super) expected: Amount,
     pub(super) rate: Rate,
@@ -88,23 +89,22 @@ pub(super) fn quote(
 ) -> Result<Quote, MoneyError> {
     let disk = job.needs.disk_gib;
     let least = offer.terms.hourly_with(disk)?;
-    let bid = (offer.capacity_type == CapacityType::Spot).then(|| {
-        let of_disk = least.micros().saturating_sub(offer.terms.hourly.micros());
-        bidding.bid(offer.terms.hourly, of_disk, exchange)
-    });
-    let terms = Terms { hourly: bid.unwrap_or(offer.terms.hourly), ..offer.terms.clone() };
+    let least_hourly = exchange.price(least)?;
+    let mut terms = offer.terms.clone();
+    let (mut hourly, mut bid) = (least_hourly, None);
+    if offer.capacity_type == CapacityType::Spot {
+        let of_disk = least.micros().saturating_sub(terms.hourly.micros());
+        terms.hourly = bidding.bid(offer.terms.hourly, of_disk, exchange);
+        bid = Some(terms.hourly);
+        hourly = exchange.price(terms.hourly_with(disk)?)?;
+    }
     let course = Course::of(offer, job, rate);
     let seconds = u64::try_from(course.seconds).map_err(|_| MoneyError::Overflow)?;
     let fetched = u64::try_from(course.fetched).map_err(|_| MoneyError::Overflow)?;
     let amount = terms.amount(disk, seconds)?.plus(terms.traffic(job.up_bytes, fetched)?)?;
-    Ok(Quote {
-        least_hourly: exchange.price(least)?,
-        hourly: exchange.price(terms.hourly_with(disk)?)?,
-        bid,
-        seconds,
-        expected: exchange.amount(amount)?,
-        rate,
-    })
+    let expected = exchange.amount(amount)?;
+    let overbid = bid.zip(bidding.on_demand).is_some_and(|(bid, price)| bid > price);
+    Ok(Quote { least_hourly, hourly, bid, overbid, seconds, expected, rate })
 }
 
 /// How a job is expected to go: seconds and bytes fetched, interruptions included. What is beyond all numbers saturates

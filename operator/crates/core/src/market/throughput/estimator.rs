@@ -101,10 +101,10 @@ impl<'a> Estimator<'a> {
     /// By a claim: as much of it as others kept of theirs, else as much as is assumed.
     fn of_claim(&self, gigaflops: u64) -> Option<Rate> {
         let claim = u128::from(gigaflops);
-        if self.claimed > 0 {
-            return Some(rate(claim.saturating_mul(self.measured) / self.claimed, Basis::Claimed));
+        match claim.saturating_mul(self.measured).checked_div(self.claimed) {
+            Some(kept) => Some(rate(kept, Basis::Claimed)),
+            None => (self.flops_per_token > 0).then(|| self.worked_out(claim, Basis::Claimed)),
         }
-        (self.flops_per_token > 0).then(|| self.worked_out(claim, Basis::Claimed))
     }
 
     fn worked_out(&self, gigaflops: u128, basis: Basis) -> Rate {

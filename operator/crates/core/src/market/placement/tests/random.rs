@@ -47,7 +47,7 @@ pub(super) fn case(seed: u64) -> Case {
     let mut offers: Vec<Offer> = Vec::new();
     for _ in 0..count {
         let fresh = offer(&mut dice, now);
-        let near = offers.choose(&mut dice.0).filter(|_| seed % 3 != 0).cloned();
+        let near = offers.choose(&mut dice.0).filter(|_| !seed.is_multiple_of(3)).cloned();
         offers.push(
             near.filter(|_| dice.one_in(2)).map_or(fresh.clone(), |near| beside(&mut dice, near, fresh)),
         );

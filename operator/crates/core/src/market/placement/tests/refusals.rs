@@ -103,7 +103,8 @@ fn closed_and_blocked_and_unlisted_providers_are_said() {
 
 #[test]
 fn every_need_that_no_machine_meets_is_said_with_the_most_there_is() {
-    let cases: [(fn(&mut Needs), &str); 5] = [
+    type Need = fn(&mut Needs);
+    let cases: [(Need, &str); 5] = [
         (|needs| needs.cpu_millis = 9000, "9000 thousandths of a CPU; the most is 8000"),
         (|needs| needs.memory_mib = 64_000, "64000 MiB of memory; the most is 32000"),
         (|needs| needs.disk_gib = 101, "101 GiB of disk; the most is 100"),
