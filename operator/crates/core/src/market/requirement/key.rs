@@ -20,7 +20,7 @@ pub enum Key {
     Shape,
     /// The vendor's word for where it is.
     Region,
-    /// As [`super::super::Gpus::model_name`] writes it; values are brought into that form.
+    /// As [`crate::market::Gpus::model_name`] writes it; values are brought into that form.
     GpuModel,
     /// How many GPUs.
     GpuCount,
