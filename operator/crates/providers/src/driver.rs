@@ -57,6 +57,23 @@ pub struct Query {
     pub most: Option<PricePerHour>,
 }
 
+impl Query {
+    /// Whether an offer is one of those asked for.
+    pub fn takes(&self, offer: &Offer) -> bool {
+        let model = |model: &String| self.gpu_models.is_empty() || self.gpu_models.contains(model);
+        let gpus = match &offer.gpus {
+            Some(gpus) => {
+                gpus.count >= self.gpus && gpus.memory_mib >= self.gpu_memory_mib && model(&gpus.model)
+            }
+            None => self.gpus == 0 && self.gpu_memory_mib == 0 && self.gpu_models.is_empty(),
+        };
+        let hourly = || offer.terms.hourly_with(self.disk_gib).ok();
+        gpus && self.shape.is_none_or(|shape| shape == offer.shape)
+            && self.disk_gib <= offer.disk_gib
+            && self.most.is_none_or(|most| hourly().is_some_and(|hourly| hourly <= most))
+    }
+}
+
 /// What a machine is to run.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Payload {

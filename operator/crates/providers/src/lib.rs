@@ -3,9 +3,13 @@
 pub mod driver;
 pub mod error;
 pub mod name;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+pub mod verb;
 
 pub use driver::{
     Charge, Container, Deleted, Driver, Instance, InstanceId, Order, PATIENCE, Payload, Query, State,
 };
 pub use error::Error;
 pub use name::{InstanceName, Tenant};
+pub use verb::Verb;
