@@ -226,3 +226,39 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// [`Error`]
     async fn charged(&self, id: &InstanceId) -> Result<Option<Charge>, Error>;
 }
+
+/// A driver that is shared.
+#[async_trait]
+impl<D: Driver + ?Sized> Driver for std::sync::Arc<D> {
+    fn vendor(&self) -> &'static str {
+        D::vendor(self)
+    }
+
+    fn settles_after(&self) -> Duration {
+        D::settles_after(self)
+    }
+
+    async fn offers(&self, query: &Query) -> Result<Vec<Offer>, Error> {
+        D::offers(self, query).await
+    }
+
+    async fn create(&self, order: &Order) -> Result<Instance, Error> {
+        D::create(self, order).await
+    }
+
+    async fn get(&self, id: &InstanceId) -> Result<Option<Instance>, Error> {
+        D::get(self, id).await
+    }
+
+    async fn list(&self, tenant: &Tenant) -> Result<Vec<Instance>, Error> {
+        D::list(self, tenant).await
+    }
+
+    async fn delete(&self, id: &InstanceId) -> Result<Deleted, Error> {
+        D::delete(self, id).await
+    }
+
+    async fn charged(&self, id: &InstanceId) -> Result<Option<Charge>, Error> {
+        D::charged(self, id).await
+    }
+}

@@ -1,7 +1,10 @@
 //! Vendors of rented machines, behind one trait. No Kubernetes: what a machine is rented for is its tenant's business.
 
+mod decimal;
 pub mod driver;
 pub mod error;
+mod gpu;
+mod http;
 pub mod name;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -11,5 +14,6 @@ pub use driver::{
     Charge, Container, Deleted, Driver, Instance, InstanceId, Order, PATIENCE, Payload, Query, State,
 };
 pub use error::Error;
+pub use http::Key;
 pub use name::{InstanceName, Tenant};
 pub use verb::Verb;
