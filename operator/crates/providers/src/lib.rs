@@ -8,6 +8,7 @@ mod http;
 pub mod name;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+pub mod vast;
 pub mod verb;
 
 pub use driver::{
