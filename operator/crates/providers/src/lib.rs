@@ -6,6 +6,7 @@ pub mod error;
 mod gpu;
 mod http;
 pub mod name;
+pub mod runpod;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod vast;
