@@ -5,6 +5,7 @@ pub mod driver;
 pub mod error;
 mod gpu;
 mod http;
+pub mod lambda;
 pub mod name;
 pub mod runpod;
 #[cfg(any(test, feature = "testing"))]
