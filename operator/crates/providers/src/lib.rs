@@ -4,6 +4,7 @@ mod decimal;
 pub mod driver;
 pub mod error;
 mod gpu;
+pub mod hetzner;
 mod http;
 pub mod lambda;
 pub mod name;
