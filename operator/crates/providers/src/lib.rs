@@ -3,6 +3,7 @@
 mod decimal;
 pub mod driver;
 pub mod error;
+pub mod fixed;
 mod gpu;
 pub mod hetzner;
 mod http;
@@ -18,6 +19,7 @@ pub use driver::{
     Charge, Container, Deleted, Driver, Instance, InstanceId, Order, PATIENCE, Payload, Query, State,
 };
 pub use error::Error;
+pub use fixed::{Fixed, FixedMachine};
 pub use http::Key;
 pub use name::{InstanceName, Tenant};
 pub use verb::Verb;
