@@ -8,6 +8,7 @@ mod gpu;
 pub mod hetzner;
 mod http;
 pub mod lambda;
+pub mod metered;
 pub mod name;
 pub mod runpod;
 #[cfg(any(test, feature = "testing"))]
@@ -21,5 +22,6 @@ pub use driver::{
 pub use error::Error;
 pub use fixed::{Fixed, FixedMachine};
 pub use http::Key;
+pub use metered::{Metered, Metrics};
 pub use name::{InstanceName, Tenant};
 pub use verb::Verb;
