@@ -14,6 +14,7 @@ pub mod runpod;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 pub mod vast;
+pub mod vendor;
 pub mod verb;
 
 pub use driver::{
@@ -24,4 +25,5 @@ pub use fixed::{Fixed, FixedMachine};
 pub use http::Key;
 pub use metered::{Metered, Metrics};
 pub use name::{InstanceName, Tenant};
+pub use vendor::{UnknownVendor, Vendor, connect};
 pub use verb::Verb;
