@@ -214,7 +214,7 @@ mod tests {
         assert_eq!(fixed.create(&other()).await.unwrap_err().kind(), "NoCapacity");
         let free = fixed.offers(&Query::default()).await.unwrap();
         assert_eq!(free.iter().map(|offer| offer.id.0.as_str()).collect::<Vec<_>>(), ["b"]);
-        assert_eq!(fixed.list(&tenant()).await.unwrap(), [made.clone()]);
+        assert_eq!(fixed.list(&tenant()).await.unwrap(), std::slice::from_ref(&made));
         assert_eq!(fixed.delete(&made.id).await.unwrap(), Deleted::Gone { at: None });
         assert_eq!(fixed.get(&made.id).await.unwrap(), None);
         assert_eq!(fixed.offers(&Query::default()).await.unwrap().len(), 2);

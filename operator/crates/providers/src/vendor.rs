@@ -89,10 +89,11 @@ impl FromStr for Vendor {
     }
 }
 
-/// A driver of a vendor's account, at its own API or at another base URL. Nothing is sent yet.
+/// A driver of a vendor's account, at its own API or at another base URL. Nothing is sent yet. Keep it for as long as the
+/// key is the same: it remembers when it called, and so holds the vendor's least intervals.
 ///
 /// # Errors
-/// [`Error::Refused`]: the base URL is not http or https.
+/// [`Error::Refused`]: the base URL is not http or https. [`Error::Unauthorized`]: the key is empty, or cannot be one.
 pub fn connect(
     vendor: Vendor,
     base_url: Option<Url>,
@@ -128,6 +129,16 @@ mod tests {
             assert!(shown.contains(vendor.base_url()) && !shown.contains(KEY), "{shown}");
         }
         assert!("vast".parse::<Vendor>().is_err());
+    }
+
+    #[test]
+    fn a_key_that_cannot_be_one_is_refused_before_anything_is_sent() {
+        let _installed = rustls::crypto::ring::default_provider().install_default();
+        for key in ["", " \n", "two words", "ключ"] {
+            let error = connect(Vendor::Lambda, None, Key::new(key), Arc::new(clock())).unwrap_err();
+            assert_eq!(error.kind(), "Unauthorized", "{key}");
+        }
+        connect(Vendor::Lambda, None, Key::new("abc\n"), Arc::new(clock())).unwrap();
     }
 
     #[test]

@@ -21,6 +21,11 @@ impl Key {
         Self(text.trim().to_owned())
     }
 
+    /// Whether it can be sent.
+    pub(super) fn is_legal(&self) -> bool {
+        !self.0.is_empty() && self.0.bytes().all(|byte| byte.is_ascii_graphic())
+    }
+
     pub(super) fn reveal(&self) -> &str {
         &self.0
     }

@@ -156,6 +156,7 @@ impl Client {
     ///
     /// # Errors
     /// [`Error::Refused`]: the base URL is none to which a path can be added, or TLS cannot be set up.
+    /// [`Error::Unauthorized`]: the key cannot be one.
     pub(crate) fn new(
         vendor: &'static str,
         base: Url,
@@ -175,6 +176,10 @@ impl Client {
         if base.cannot_be_a_base() || !matches!(base.scheme(), "http" | "https") {
             let message = "its endpoint is no http or https URL".to_owned();
             return Err(Error::Refused { vendor, message });
+        }
+        if !key.is_legal() {
+            let message = "it is empty, or has a blank or another character that no key has".to_owned();
+            return Err(Error::Unauthorized { vendor, message });
         }
         Ok(Self { vendor, http, base, key, pace: Pace::new(clock, overall), patience: PATIENCE })
     }

@@ -47,7 +47,7 @@ impl Lambda {
     /// A driver for the account of a key, at `base`.
     ///
     /// # Errors
-    /// [`Error::Refused`]: that is no URL of an API.
+    /// [`Error::Refused`]: that is no URL of an API. [`Error::Unauthorized`]: the key cannot be one.
     pub fn new(base: Url, key: Key, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         let client = Client::new(VENDOR, base, key, OVERALL, clock)?;
         Ok(Self { client, ssh_key: Mutex::default() })

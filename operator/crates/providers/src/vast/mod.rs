@@ -52,7 +52,7 @@ impl Vast {
     /// A driver for the account of a key, at `base`.
     ///
     /// # Errors
-    /// [`Error::Refused`]: that is no URL of an API.
+    /// [`Error::Refused`]: that is no URL of an API. [`Error::Unauthorized`]: the key cannot be one.
     pub fn new(base: Url, key: Key, clock: Arc<dyn Clock>) -> Result<Self, Error> {
         Client::new(VENDOR, base, key, Duration::ZERO, clock).map(|client| Self { client })
     }
