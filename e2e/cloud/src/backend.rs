@@ -101,7 +101,7 @@ pub trait Backend: Send + Sync {
     /// A machine will be taken away after so many seconds.
     fn notice(&self, _key: Key, _seconds: u64) {}
 
-    /// What a machine has printed so far, if it is known.
+    /// What a machine has printed so far, if it is known. Asked in the midst of a call: nothing may be reported from within.
     fn logs(&self, _key: Key) -> Option<String> {
         None
     }

@@ -1,5 +1,7 @@
 //! A call and its answer, whatever carried them; and what a vendor makes of one.
 
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -7,12 +9,12 @@ use http::{HeaderMap, Method, StatusCode, header};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+use crate::backend::Backend;
 use crate::fault::{Drawn, Fault};
 use crate::vendor::Verb;
 use crate::world::World;
 
 /// A call whose API key was found good.
-#[derive(Debug)]
 pub struct Call {
     /// Method.
     pub method: Method,
@@ -26,6 +28,15 @@ pub struct Call {
     pub account: usize,
     /// What goes wrong.
     pub drawn: Option<Drawn>,
+    /// What machines are made of.
+    pub backend: Arc<dyn Backend>,
+}
+
+impl fmt::Debug for Call {
+    /// Without its body, which may hold tokens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Call({} {:?}, {:?})", self.method, self.path, self.drawn)
+    }
 }
 
 impl Call {
@@ -110,7 +121,7 @@ pub trait Dialect: Sync {
     fn version(&self) -> &'static [&'static str];
 
     /// What is asked for.
-    fn verb(&self, method: &Method, path: &[&str]) -> Verb;
+    fn verb(&self, method: &Method, path: &[&str], body: &[u8]) -> Verb;
 
     /// The API key that a call brings.
     fn key(&self, headers: &HeaderMap) -> Option<String> {

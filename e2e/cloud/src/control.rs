@@ -5,6 +5,7 @@
 //! - `GET /control/bill`: what each vendor has cost, exactly
 //! - `GET|PUT|POST /control/faults`: the switches; all anew; one more
 //! - `GET /control/clock`, `POST /control/clock` with `{"advanceSeconds": n}`
+//! - `GET|PUT /control/market`: what is for rent; all anew, before anything is let
 //! - `GET /control/calls`: how often each vendor was asked for what
 
 use std::collections::BTreeMap;
@@ -20,9 +21,10 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 
 use crate::fault::{Fault, Hit, Rule};
+use crate::market::Market;
 use crate::server::{Shared, Time};
 use crate::vendor::{Vendor, Verb};
-use crate::world::{Machine, World};
+use crate::world::{Instance, Machine, World};
 
 pub(crate) fn router(shared: Arc<Shared>) -> Router {
     Router::new()
@@ -32,6 +34,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .route("/control/bill", get(bill))
         .route("/control/faults", get(faults).put(set_faults).post(add_fault))
         .route("/control/clock", get(clock).post(advance))
+        .route("/control/market", get(market).put(set_market))
         .route("/control/calls", get(calls))
         .with_state(shared)
 }
@@ -166,6 +169,20 @@ async fn advance(State(shared): State<Arc<Shared>>, Json(by): Json<Advance>) -> 
     };
     clock.advance(SignedDuration::from_secs(by.advance_seconds));
     shared.with(|world| Json(Shown { now: world.now(), is_virtual: true })).into_response()
+}
+
+async fn market(State(shared): State<Arc<Shared>>) -> Json<Market> {
+    Json(shared.with(|world| world.market.clone()))
+}
+
+async fn set_market(State(shared): State<Arc<Shared>>, Json(market): Json<Market>) -> StatusCode {
+    shared.with(|world| {
+        if world.instances().iter().any(Instance::is_alive) {
+            return StatusCode::CONFLICT;
+        }
+        world.market = market;
+        StatusCode::NO_CONTENT
+    })
 }
 
 async fn calls(State(shared): State<Arc<Shared>>) -> Json<BTreeMap<Vendor, BTreeMap<Verb, u64>>> {

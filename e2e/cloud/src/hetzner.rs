@@ -26,7 +26,7 @@ impl Dialect for Hetzner {
         &["v1"]
     }
 
-    fn verb(&self, method: &Method, path: &[&str]) -> Verb {
+    fn verb(&self, method: &Method, path: &[&str], _: &[u8]) -> Verb {
         match (method.as_str(), path) {
             ("GET", ["server_types", ..]) => Verb::Offers,
             ("POST", ["servers"]) => Verb::Create,

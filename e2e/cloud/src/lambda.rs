@@ -26,7 +26,7 @@ impl Dialect for Lambda {
         &["api", "v1"]
     }
 
-    fn verb(&self, method: &Method, path: &[&str]) -> Verb {
+    fn verb(&self, method: &Method, path: &[&str], _: &[u8]) -> Verb {
         match (method.as_str(), path) {
             ("GET", ["instance-types"]) => Verb::Offers,
             ("POST", ["instance-operations", "launch"]) => Verb::Create,

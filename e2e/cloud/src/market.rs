@@ -11,7 +11,7 @@ mod generate;
 pub use generate::Size;
 
 /// All that is for rent, and what of it is let.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Market {
     /// Machines of Vast.ai, by their id.
@@ -106,6 +106,9 @@ pub struct PodKind {
     pub secure: PricePerHour,
     /// An hour of one in the community cloud; zero: not there.
     pub community: PricePerHour,
+    /// The lowest bid for one that is taken.
+    #[serde(default)]
+    pub min_bid: PricePerHour,
     /// Most of them in one pod.
     pub max_count: u32,
     /// How many are free, by data centre.

@@ -13,6 +13,7 @@ use crate::world::{Instance, Refusal, World};
 mod billing;
 mod catalog;
 mod create;
+mod graphql;
 mod pods;
 #[cfg(test)]
 mod tests;
@@ -26,7 +27,7 @@ impl Dialect for RunPod {
         &["v2"]
     }
 
-    fn verb(&self, method: &Method, path: &[&str]) -> Verb {
+    fn verb(&self, method: &Method, path: &[&str], body: &[u8]) -> Verb {
         match (method.as_str(), path) {
             ("GET", ["catalog", "gpus"]) => Verb::Offers,
             ("POST", ["pods"]) => Verb::Create,
@@ -35,6 +36,8 @@ impl Dialect for RunPod {
             ("DELETE", ["pods", _]) => Verb::Delete,
             ("POST", ["pods", _, "action"]) => Verb::Update,
             ("GET", ["billing", ..]) => Verb::Billing,
+            ("POST", ["graphql"]) if body.windows(8).any(|word| word == b"mutation") => Verb::Create,
+            ("POST", ["graphql"]) => Verb::Offers,
             _ => Verb::Other,
         }
     }
@@ -65,6 +68,7 @@ impl Dialect for RunPod {
             ("DELETE", ["pods", id]) => delete(world, call, id),
             ("POST", ["pods", id, "action"]) => action(world, call, id),
             ("GET", ["pods", id, "logs"]) => pods::logs(world, call, id),
+            ("POST", ["graphql"]) => graphql::answer(world, call),
             ("GET", ["billing", "pods"]) => billing::pods(world, call),
             _ => problem(StatusCode::NOT_FOUND, "no such resource"),
         }

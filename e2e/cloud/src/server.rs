@@ -79,11 +79,6 @@ impl Shared {
         &self.time
     }
 
-    /// What machines are made of.
-    pub fn backend(&self) -> &dyn Backend {
-        self.backend.as_ref()
-    }
-
     /// Does something with the world, moved on to now. What the backend must know it is told before this returns, unless
     /// it is being told something already.
     pub fn with<T>(&self, what: impl FnOnce(&mut World) -> T) -> T {
@@ -140,7 +135,7 @@ impl Shared {
         let dialect = dialect(vendor);
         let path = path_below(dialect, uri.path());
         let parts: Vec<&str> = path.iter().map(String::as_str).collect();
-        let verb = dialect.verb(method, &parts);
+        let verb = dialect.verb(method, &parts, &body);
         let key = dialect.key(headers);
         self.with(|world| {
             world.count(vendor, verb);
@@ -157,7 +152,9 @@ impl Shared {
             }
             let query = uri.query().unwrap_or_default().as_bytes();
             let query = url::form_urlencoded::parse(query).into_owned().collect();
-            let call = Call { method: method.clone(), path: path.clone(), query, body, account, drawn };
+            let backend = self.backend.clone();
+            let call =
+                Call { method: method.clone(), path: path.clone(), query, body, account, drawn, backend };
             after_work(dialect, drawn, dialect.answer(world, &call))
         })
     }

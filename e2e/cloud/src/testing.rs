@@ -68,6 +68,7 @@ pub(crate) fn market() -> Market {
         memory: 24,
         secure: price("0.72"),
         community: price("0.36"),
+        min_bid: price("0.18"),
         max_count: 4,
         free: places(&[("US-TX-3", 4), ("EU-RO-1", 2)]),
         vcpus: 8,

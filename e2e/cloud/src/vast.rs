@@ -26,7 +26,7 @@ impl Dialect for Vast {
         &[]
     }
 
-    fn verb(&self, method: &Method, path: &[&str]) -> Verb {
+    fn verb(&self, method: &Method, path: &[&str], _: &[u8]) -> Verb {
         match (method.as_str(), path) {
             ("POST" | "PUT", ["api", "v0", "bundles"]) => Verb::Offers,
             ("PUT", ["api", "v0", "asks", _]) => Verb::Create,
@@ -95,7 +95,14 @@ fn logs_url(id: &str) -> String {
 
 fn logs(world: &World, call: &Call, id: &str) -> Answer {
     match find(world, call, id) {
-        Some(instance) => Answer::text(StatusCode::OK, "text/plain", format!("{}\n", instance.said)),
+        Some(instance) => {
+            let printed = call.backend.logs(instance.key);
+            Answer::text(
+                StatusCode::OK,
+                "text/plain",
+                printed.unwrap_or_else(|| format!("{}\n", instance.said)),
+            )
+        }
         None => no_such_instance(id),
     }
 }

@@ -16,6 +16,8 @@ use crate::limit::Limits;
 use crate::market::Market;
 use crate::vendor::{Vendor, Verb};
 
+#[cfg(test)]
+mod course;
 mod event;
 mod instance;
 mod life;

@@ -34,6 +34,10 @@ impl Backend for Recorder {
     fn notice(&self, key: Key, seconds: u64) {
         self.said.lock().unwrap().push(format!("notice {key} {seconds}"));
     }
+
+    fn logs(&self, key: Key) -> Option<String> {
+        Some(format!("step 1 of {key}\nstep 2\n"))
+    }
 }
 
 async fn cloud(recorder: &Arc<Recorder>, faults: Vec<Rule>) -> Cloud {
@@ -104,6 +108,18 @@ async fn a_host_that_lies_gives_a_machine_without_the_gpu_it_was_let_for() {
     let cloud = cloud(&recorder, vec![Rule::once(Fault::LyingHost)]).await;
     create(&cloud).await;
     assert_eq!(said(&recorder), ["start coop-a Container(trainer:1) gpus=0"]);
+}
+
+#[tokio::test]
+async fn what_a_machine_prints_is_in_its_logs() {
+    let recorder = Arc::new(Recorder::default());
+    let cloud = cloud(&recorder, Vec::new()).await;
+    let id = create(&cloud).await;
+    let tenant = Tenant::of(&cloud, Vendor::Vast);
+    let asked =
+        tenant.put(&format!("/api/v0/instances/request_logs/{id}"), json!({ "tail": "10" })).await.is(200);
+    let path = asked["result_url"].as_str().unwrap().strip_prefix("/vast").unwrap().to_owned();
+    assert_eq!(tenant.get(&path).await.text, "step 1 of 0\nstep 2\n");
 }
 
 #[test]

@@ -65,6 +65,19 @@ async fn another_process_switches_faults() {
 }
 
 #[tokio::test]
+async fn another_process_sets_the_market_as_long_as_nothing_is_let() {
+    let cloud = start(Vec::new()).await;
+    let (_, mut market) = control(&cloud, "GET", "/market", None).await;
+    market["asks"]["101"]["dphBase"] = json!("0.5");
+    assert_eq!(control(&cloud, "PUT", "/market", Some(market.clone())).await.0, 204);
+    let tenant = Tenant::of(&cloud, Vendor::Vast);
+    let offers = tenant.post("/api/v0/bundles/", json!({ "num_gpus": { "eq": 1 } })).await.is(200);
+    assert_eq!(offers["offers"][0]["dph_base"], 0.5);
+    create(&cloud).await;
+    assert_eq!(control(&cloud, "PUT", "/market", Some(market)).await.0, 409);
+}
+
+#[tokio::test]
 async fn a_real_clock_is_not_moved() {
     let cloud = Cloud::start(Options { time: Time::Real, ..options() }).await.unwrap();
     assert_eq!(control(&cloud, "POST", "/clock", Some(json!({ "advanceSeconds": 1 }))).await.0, 409);

@@ -7,11 +7,11 @@ use http::StatusCode;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Hetzner, catalog, error, invalid, servers};
+use super::{Hetzner, error, invalid, servers};
 use crate::backend::Payload;
 use crate::call::{Answer, Call, Dialect as _};
 use crate::fault::Fault;
-use crate::market::Place;
+use crate::market::{Market, Place, ServerKind};
 use crate::vendor::Vendor;
 use crate::wire::Object;
 use crate::world::{New, World};
@@ -71,31 +71,37 @@ impl Body {
     }
 }
 
+/// The type that is asked for, and a location where it is let: who names none gets the first where there is one.
+fn chosen<'a>(market: &'a Market, body: &Body) -> Result<(&'a ServerKind, String), &'static str> {
+    // By name or number; the number may be text.
+    let wanted = body.server_type.as_str().map_or_else(|| body.server_type.to_string(), str::to_owned);
+    let is_wanted = |kind: &&ServerKind| wanted == kind.name || wanted.parse() == Ok(kind.id);
+    let kind = market.servers.iter().find(is_wanted).ok_or("server type not found")?;
+    let asked = body.location.clone().or_else(|| {
+        let name = body.datacenter.as_deref()?;
+        Some(name.split('-').next().unwrap_or(name).to_owned())
+    });
+    let is_known = |asked: &String| market.servers.iter().any(|kind| kind.prices.contains_key(asked));
+    if !asked.as_ref().is_none_or(is_known) {
+        return Err("location not found");
+    }
+    let first = || kind.free.iter().find(|(_, free)| **free > 0).or(kind.free.iter().next());
+    let location = asked.or_else(|| first().map(|(location, _)| location.clone())).unwrap_or_default();
+    let is_let = kind.prices.contains_key(&location);
+    if is_let { Ok((kind, location)) } else { Err("unsupported location for server type") }
+}
+
 pub(super) fn create(world: &mut World, call: &Call) -> Answer {
     let Ok(body) = call.json::<Body>() else { return invalid("the body is not what this endpoint takes") };
     if let Some(message) = body.fault() {
         return invalid(message);
     }
-    let is_wanted = |name: &str, id: u64| {
-        body.server_type == name || body.server_type == id || body.server_type == id.to_string().as_str()
+    let (kind, location) = match chosen(&world.market, &body) {
+        Ok(chosen) => chosen,
+        Err(message) => return invalid(message),
     };
-    let Some(kind) = world.market.servers.iter().find(|kind| is_wanted(&kind.name, kind.id)) else {
-        return invalid("server type not found");
-    };
-    let (name, disk, free) = (kind.name.clone(), kind.disk, kind.free.clone());
-    let asked = body.location.clone().or_else(|| {
-        let name = body.datacenter.as_deref()?;
-        Some(name.split('-').next().unwrap_or(name).to_owned())
-    });
-    if asked.as_deref().is_some_and(|asked| !catalog::location_names(world).contains(asked)) {
-        return invalid("location not found");
-    }
-    // Whoever names no location gets the first where there is one.
-    let first = || free.iter().find(|(_, free)| **free > 0).map(|(location, _)| location.clone());
-    let location = asked.or_else(first).unwrap_or_else(|| "fsn1".to_owned());
-    let Some(hourly) = kind.prices.get(&location).copied() else {
-        return invalid("unsupported location for server type");
-    };
+    let (name, disk) = (kind.name.clone(), kind.disk);
+    let hourly = kind.prices.get(&location).copied().unwrap_or_default();
     if world.has_name(Vendor::Hetzner, call.account, &body.name) {
         return error(StatusCode::CONFLICT, "uniqueness_error", "server name is already used");
     }

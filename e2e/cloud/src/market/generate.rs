@@ -70,7 +70,9 @@ const LAMBDA_REGIONS: [&str; 5] =
 const LOCATIONS: [&str; 5] = ["fsn1", "nbg1", "hel1", "ash", "hil"];
 
 /// Name, GPU, GiB of each, GPUs, cents, vCPUs, GiB, GiB of disk.
-const BOXES: [(&str, &str, u64, u32, u64, u64, u64, u64); 7] = [
+type Instance = (&'static str, &'static str, u64, u32, u64, u64, u64, u64);
+
+const BOXES: [Instance; 7] = [
     ("gpu_1x_a10", "A10 (24 GB PCIe)", 24, 1, 75, 30, 200, 1_400),
     ("gpu_1x_a6000", "RTX A6000 (48 GB)", 48, 1, 80, 14, 100, 512),
     ("gpu_1x_a100_sxm4", "A100 (40 GB SXM4)", 40, 1, 129, 30, 200, 512),
@@ -81,7 +83,9 @@ const BOXES: [(&str, &str, u64, u32, u64, u64, u64, u64); 7] = [
 ];
 
 /// Number, name, cores, GB, GB of disk, architecture, CPU, micro-EUR an hour.
-const SERVERS: [(u64, &str, u64, u64, u64, &str, &str, u64); 9] = [
+type Server = (u64, &'static str, u64, u64, u64, &'static str, &'static str, u64);
+
+const SERVERS: [Server; 9] = [
     (114, "cx23", 2, 4, 40, "x86", "shared", 5_600),
     (115, "cx33", 4, 8, 80, "x86", "shared", 8_800),
     (116, "cx43", 8, 16, 160, "x86", "shared", 15_200),
@@ -199,6 +203,7 @@ fn pod(dice: &mut ChaCha8Rng, gpu: &Gpu, depth: u32) -> PodKind {
         memory,
         secure: PricePerHour::from_micros(community * 5 / 4),
         community: PricePerHour::from_micros(community),
+        min_bid: PricePerHour::from_micros(community / 2),
         max_count: 8,
         free: free(dice, &DATA_CENTERS, depth),
         vcpus: 8,

@@ -32,9 +32,18 @@ pub(super) fn get(world: &World, call: &Call, id: &str) -> Answer {
 /// `GET /pods/{id}/logs`: server-sent events.
 pub(super) fn logs(world: &World, call: &Call, id: &str) -> Answer {
     let Some(one) = find(world, call, id) else { return no_such_pod(id) };
-    let line =
-        json!({ "source": "system", "line": format!("pod {id} is {}", status(one)), "time": one.created });
-    Answer::text(StatusCode::OK, "text/event-stream", format!("data: {line}\n\n"))
+    let event = |source: &str, line: &str| {
+        format!("data: {}\n\n", json!({ "source": source, "line": line, "time": one.created }))
+    };
+    let mut text = event("system", &format!("pod {id} is {}", status(one)));
+    text.extend(
+        call.backend
+            .logs(one.key)
+            .iter()
+            .flat_map(|printed| printed.lines())
+            .map(|line| event("container", line)),
+    );
+    Answer::text(StatusCode::OK, "text/event-stream", text)
 }
 
 pub(super) const fn status(one: &Instance) -> &'static str {

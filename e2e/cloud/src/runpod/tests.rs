@@ -153,3 +153,30 @@ async fn logs_come_as_events() {
     assert_eq!(reply.header("content-type"), "text/event-stream");
     assert!(reply.text.starts_with("data: {"), "{}", reply.text);
 }
+
+#[tokio::test]
+async fn a_pod_is_let_to_the_highest_bid_by_graphql_alone_and_what_is_refused_comes_as_200() {
+    let cloud = start(Vec::new()).await;
+    let tenant = Tenant::of(&cloud, Vendor::RunPod);
+    let prices = json!({ "query": "query { gpuTypes { id lowestPrice { minimumBidPrice } } }" });
+    let prices = tenant.post("/graphql", prices).await.is(200);
+    assert_eq!(prices["data"]["gpuTypes"][0]["lowestPrice"]["minimumBidPrice"], 0.18);
+    let rent = async |bid: f64| {
+        let input = json!({ "bidPerGpu": bid, "gpuTypeId": GPU, "gpuCount": 2, "name": "coop-a", "imageName": "x",
+            "cloudType": "ALL", "env": [{ "key": "A", "value": "b" }], "containerDiskInGb": 20, "volumeInGb": 100 });
+        let query = "mutation Rent($input: PodRentInterruptableInput!) { podRentInterruptable(input: $input) { id } }";
+        tenant.post("/graphql", json!({ "query": query, "variables": { "input": input } })).await.is(200)
+    };
+    let refused = rent(0.1).await;
+    assert_eq!((&refused["data"], refused["errors"].as_array().unwrap().len()), (&Value::Null, 1));
+    let id = rent(0.2).await["data"]["podRentInterruptable"]["id"].as_str().unwrap().to_owned();
+    let pod = tenant.get(&format!("/pods/{id}")).await.is(200);
+    assert_eq!((&pod["cost"], &pod["env"]["A"]), (&json!(0.4), &json!("b")));
+    cloud.advance(seconds(5 + 3_600));
+    cloud.preempt(Vendor::RunPod, &id, None);
+    cloud.advance(seconds(3_600));
+    assert_eq!(tenant.get(&format!("/pods/{id}")).await.is(200)["status"], "EXITED");
+    // An hour of two at 0.2; an hour of the volume at 0.01, and one at 0.02.
+    let bill = cloud.bill(Vendor::RunPod, &id).unwrap().unwrap();
+    assert_eq!((bill.compute.to_string(), bill.disk.to_string()), ("0.4".into(), "0.03".into()));
+}

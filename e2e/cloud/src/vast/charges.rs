@@ -78,11 +78,14 @@ fn instant(number: &Number) -> Option<Timestamp> {
     Timestamp::from_second(i64::try_from(millionths(number)? / 1_000_000).ok()?).ok()
 }
 
+/// What the vendor calls a part of a bill, and the part.
+type Kind = (&'static str, fn(&Bill) -> Amount);
+
 fn row(one: &Instance, from: Timestamp, to: Timestamp) -> Result<Object, MoneyError> {
     let (before, by) = (one.meter.bill(from)?, one.meter.bill(to)?);
     // What went over the network has no time here: it is in the window in which the machine began.
     let is_first = from <= one.created;
-    let kinds: [(&str, fn(&Bill) -> Amount); 4] = [
+    let kinds: [Kind; 4] = [
         ("gpu", |bill| bill.compute),
         ("disk", |bill| bill.disk),
         ("bwu", |bill| bill.upload),

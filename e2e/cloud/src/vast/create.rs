@@ -12,7 +12,7 @@ use super::{invalid, refuse};
 use crate::backend::{Container, Payload};
 use crate::call::{Answer, Call};
 use crate::fault::Fault;
-use crate::market::Place;
+use crate::market::{Ask, Place};
 use crate::vendor::Vendor;
 use crate::wire;
 use crate::world::{New, World};
@@ -147,20 +147,9 @@ pub(super) fn create(world: &mut World, call: &Call, ask_id: &str) -> Answer {
     let is_low =
         bid.is_some_and(|bid| bid < ask.min_bid) || (bid.is_some() && call.meets(Fault::BidFailsWithId));
     let order = New {
-        vendor: Vendor::Vast,
-        account: call.account,
-        name: body.label.clone().unwrap_or_default(),
-        labels: BTreeMap::new(),
-        place,
-        payload: body.payload(),
-        image: body.image.clone().unwrap_or_default(),
-        disk_gib: body.disk().unwrap_or_default(),
-        hourly: bid.unwrap_or(ask.dph_base),
-        paid_disk: (body.disk().unwrap_or_default(), ask.storage_cost, ask.storage_cost),
-        traffic: Traffic { up_micros: ask.inet_up_cost, down_micros: ask.inet_down_cost },
-        bid,
         holds: !is_double && !is_low,
         stopped: is_low || body.target_state.as_deref() == Some("stopped"),
+        ..order(call, &body, place, &ask, bid)
     };
     let key = world.create(order, call.drawn);
     let id = world.instance(key).and_then(|instance| instance.id.parse::<u64>().ok());
@@ -171,6 +160,27 @@ pub(super) fn create(world: &mut World, call: &Call, ask_id: &str) -> Answer {
     }
     let instance_key = format!("instance-key-{key}");
     Answer::ok(&json!({ "success": true, "new_contract": id, "instance_api_key": instance_key }))
+}
+
+/// What is rented on these terms.
+fn order(call: &Call, body: &Body, place: Place, ask: &Ask, bid: Option<PricePerHour>) -> New {
+    let disk_gib = body.disk().unwrap_or_default();
+    New {
+        vendor: Vendor::Vast,
+        account: call.account,
+        name: body.label.clone().unwrap_or_default(),
+        labels: BTreeMap::new(),
+        place,
+        payload: body.payload(),
+        image: body.image.clone().unwrap_or_default(),
+        disk_gib,
+        hourly: bid.unwrap_or(ask.dph_base),
+        paid_disk: (disk_gib, ask.storage_cost, ask.storage_cost),
+        traffic: Traffic { up_micros: ask.inet_up_cost, down_micros: ask.inet_down_cost },
+        bid,
+        holds: true,
+        stopped: false,
+    }
 }
 
 fn no_such_ask(status: StatusCode, id: &str) -> Answer {

@@ -145,8 +145,8 @@ pub(super) fn bid(world: &mut World, call: &Call, id: &str) -> Answer {
     }
     world.rebid(key, price);
     if price >= least && matches!(phase, Phase::Preempted | Phase::Stopped) {
-        // It starts again if its place is free; if not, it waits.
-        drop(world.start(key));
+        // It starts again if its place is free; if not, it waits, and the bid stands all the same.
+        world.start(key).unwrap_or_default();
     }
     Answer::ok(&json!({ "success": true }))
 }

@@ -94,7 +94,7 @@ async fn two_creates_on_one_offer_are_both_accepted_and_one_dies_later() {
     // It is there still, and its disk costs until somebody deletes it.
     cloud.advance(seconds(3_540));
     assert_eq!(machine(&cloud, &second).bill.disk.to_string(), "0.01");
-    assert_eq!(bill(&cloud, &second), "0.0045"); // 45 s of 0.36
+    assert_eq!(bill(&cloud, &second), "0.009"); // 45 s of 0.72
 }
 
 #[tokio::test]
