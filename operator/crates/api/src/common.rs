@@ -43,12 +43,22 @@ pub mod condition {
     pub const VERIFIED: &str = "Verified";
     /// Settlement: every payment is marked as paid.
     pub const PAID: &str = "Paid";
+    /// NodeClaim: the vendor has rented the machine out to us.
+    pub const LAUNCHED: &str = "Launched";
+    /// NodeClaim: the machine has joined as a node.
+    pub const REGISTERED: &str = "Registered";
+    /// NodeClaim: the node is ready, has the resources that were rented, and its start-up taints are gone.
+    pub const INITIALIZED: &str = "Initialized";
+    /// NodeClaim: the machine is being given back.
+    pub const INSTANCE_TERMINATING: &str = "InstanceTerminating";
+    /// NodeClaim: nothing costs any more, and what it cost is final.
+    pub const ACCOUNTED: &str = "Accounted";
 }
 
 /// Condition reasons that others look at.
 pub mod reason {
     /// Reasons of a condition that is not True and yet nobody's fault: normal events. Work goes on, or waits for work.
-    pub const UNDER_WAY: [&str; 14] = [
+    pub const UNDER_WAY: [&str; 21] = [
         "Starting",
         "Importing",
         "Building",
@@ -63,6 +73,13 @@ pub mod reason {
         "FineTuneNotReady",
         "StorageNotReady",
         "GatewayNotReady",
+        "ProviderNotReady",
+        "NodePoolNotReady",
+        "WaitingForMachine",
+        "Launching",
+        "Registering",
+        "Initializing",
+        "Terminating",
     ];
 }
 
@@ -177,12 +194,27 @@ pub struct Attempt {
     /// Node that ran it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// NodeClaim whose machine it runs on, where one was rented for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node_claim: Option<String>,
     /// Why it ended: `Succeeded`, or a failure reason. Before it ended: why it is being stopped.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// One line about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
+}
+
+/// Whether a machine may be rented that the vendor can take away again, for less money.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum Spot {
+    /// Only on demand.
+    #[default]
+    Never,
+    /// Whichever is likely to cost less in the end.
+    Prefer,
+    /// Only what can be taken away.
+    Only,
 }
 
 /// Conditions, a list-map by `type`.

@@ -16,7 +16,10 @@ mod training;
 pub use compute::Compute;
 pub use evaluation::{EvaluationSpec, Gate, GateOperator, Metric};
 pub use lora::{Lora, TargetModule};
-pub use status::{AdapterStatus, EvaluationStatus, FineTuneStatus, GateStatus, MemberShare, Quality};
+pub use status::{
+    AdapterStatus, EstimateBasis, EvaluationStatus, FineTuneStatus, GateStatus, MemberShare, Quality,
+    RentedMachine, TrainingEstimate, Waiting,
+};
 pub use training::{Checkpoint, Schedule, Training};
 
 /// Trains a LoRA adapter of a base model on a dataset version, evaluates it, and keeps it in PEFT layout.

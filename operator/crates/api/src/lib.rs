@@ -16,6 +16,10 @@ pub mod dataset;
 pub mod deployment;
 pub mod fine_tune;
 pub mod names;
+pub mod node_claim;
+pub mod node_pool;
+pub mod provider;
+pub mod requirement;
 pub mod settlement;
 
 mod pod;
@@ -37,6 +41,9 @@ pub fn crds() -> Vec<CustomResourceDefinition> {
         dataset::Dataset::crd(),
         deployment::Deployment::crd(),
         fine_tune::FineTune::crd(),
+        node_claim::NodeClaim::crd(),
+        node_pool::NodePool::crd(),
+        provider::Provider::crd(),
         settlement::Settlement::crd(),
     ];
     crds.sort_by(|a, b| a.metadata.name.cmp(&b.metadata.name));

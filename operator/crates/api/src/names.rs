@@ -8,6 +8,14 @@ pub const LABEL_KIND: &str = "cooperator.dev/kind";
 pub const LABEL_NAME: &str = "cooperator.dev/name";
 /// Label: attempt number of a Job or Pod.
 pub const LABEL_ATTEMPT: &str = "cooperator.dev/attempt";
+/// Label of a node and of what belongs to it: the NodeClaim it was rented for.
+pub const LABEL_NODE_CLAIM: &str = "cooperator.dev/node-claim";
+/// Label of a NodeClaim and of its node: the NodePool it was rented from.
+pub const LABEL_NODE_POOL: &str = "cooperator.dev/node-pool";
+/// Taint of every rented node: only what tolerates strangers' machines runs there.
+pub const TAINT_RENTED: &str = "cooperator.dev/rented";
+/// Taint of a rented node that has not yet shown that it is what was paid for.
+pub const TAINT_UNVERIFIED: &str = "cooperator.dev/unverified";
 /// Recommended label, always `cooperator`.
 pub const LABEL_MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Value of [`LABEL_MANAGED_BY`].
@@ -20,3 +28,5 @@ pub const FINALIZER: &str = "cooperator.dev/cleanup";
 pub const CLUSTER_ROLE_COLLECTIVE: &str = "cooperator-collective";
 /// ClusterRole of a Collective's gateway.
 pub const CLUSTER_ROLE_GATEWAY: &str = "cooperator-gateway";
+/// Group of every rented machine before it is a node; the chart lets it ask for a certificate and nothing else.
+pub const GROUP_BOOTSTRAP: &str = "system:bootstrappers:cooperator";

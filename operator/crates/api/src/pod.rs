@@ -41,6 +41,39 @@ pub fn resources(_: &mut SchemaGenerator) -> Schema {
     })
 }
 
+/// Requests of a container, where there is nothing to limit.
+pub fn requests(_: &mut SchemaGenerator) -> Schema {
+    quantities("Quantities.")
+}
+
+/// A number of CPUs.
+pub fn cpu(_: &mut SchemaGenerator) -> Schema {
+    let rule = Rule::new(
+        "type(self) == int ? self >= 1 && self <= 1024 : isQuantity(self) && \
+         quantity(self).compareTo(quantity('1m')) >= 0 && quantity(self).compareTo(quantity('1024')) <= 0",
+    )
+    .message("must be a quantity from 1m to 1024, such as `500m` or `2`");
+    quantity(&rule)
+}
+
+/// A size of memory.
+pub fn bytes(_: &mut SchemaGenerator) -> Schema {
+    let rule = Rule::new(
+        "type(self) == int ? self >= 1048576 && self <= 70368744177664 : isQuantity(self) && \
+         quantity(self).compareTo(quantity('1Mi')) >= 0 && quantity(self).compareTo(quantity('64Ti')) <= 0",
+    )
+    .message("must be a quantity from 1Mi to 64Ti, such as `512Mi` or `8Gi`");
+    quantity(&rule)
+}
+
+fn quantity(rule: &Rule) -> Schema {
+    json_schema!({
+        "x-kubernetes-int-or-string": true,
+        "maxLength": 20,
+        "x-kubernetes-validations": [rule],
+    })
+}
+
 /// Quantities by resource: from what a container can start with to what no machine has.
 fn quantities(description: &str) -> Schema {
     let names = Rule::new(format!(
@@ -77,6 +110,66 @@ fn quantities(description: &str) -> Schema {
 /// Labels that a node must have (`nodeSelector`).
 pub fn node_selector(_: &mut SchemaGenerator) -> Schema {
     labels("Labels.")
+}
+
+/// Labels that a node gets: none of those by which the cluster or the operator decides.
+pub fn node_labels(_: &mut SchemaGenerator) -> Schema {
+    let mut schema = labels("Labels.");
+    let foreign = Rule::new(
+        r"self.all(k, !k.matches(r'^([^/]*\.)?(kubernetes\.io|k8s\.io|cooperator\.dev)/') || k.startsWith('node-restriction.kubernetes.io/'))",
+    )
+    .message(
+        "keys must not be of kubernetes.io, k8s.io or cooperator.dev, except node-restriction.kubernetes.io: those say what a node is, and a rented machine does not",
+    );
+    let rules = schema.get_mut("x-kubernetes-validations").and_then(|rules| rules.as_array_mut());
+    if let (Some(rules), Ok(foreign)) = (rules, serde_json::to_value(foreign)) {
+        rules.push(foreign);
+    }
+    schema
+}
+
+/// Annotations that a node gets.
+pub fn annotations(_: &mut SchemaGenerator) -> Schema {
+    let keys = keys();
+    let text = Rule::new(r"!self.matches(r'[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]')")
+        .message("must hold no control characters besides line breaks and tabs");
+    json_schema!({
+        "type": "object",
+        "maxProperties": MOST,
+        "minProperties": 1,
+        "additionalProperties": {
+            "type": "string",
+            "description": "A value.",
+            "maxLength": 1024,
+            "x-kubernetes-validations": [text],
+        },
+        "x-kubernetes-validations": [keys],
+    })
+}
+
+/// Taints that a node gets.
+pub fn taints(_: &mut SchemaGenerator) -> Schema {
+    let mut name = key("Key of the taint.");
+    name.insert("minLength".to_owned(), 1.into());
+    json_schema!({
+        "type": "array",
+        "maxItems": MOST,
+        "x-kubernetes-list-type": "map",
+        "x-kubernetes-list-map-keys": ["key", "effect"],
+        "items": {
+            "type": "object",
+            "description": "A taint.",
+            "required": ["key", "effect"],
+            "properties": {
+                "key": name,
+                "value": value("Value of the taint."),
+                "effect": {
+                    "type": "string", "enum": ["NoSchedule", "PreferNoSchedule", "NoExecute"],
+                    "description": "NoSchedule, PreferNoSchedule or NoExecute.",
+                },
+            },
+        },
+    })
 }
 
 /// Taints that are tolerated.
@@ -155,7 +248,7 @@ pub fn label_selector(_: &mut SchemaGenerator) -> Schema {
 }
 
 fn labels(description: &str) -> Schema {
-    let keys = Rule::new(format!("self.all(k, size(k) <= 317 && k.matches(r'{KEY}'))")).message(KEY_MESSAGE);
+    let keys = keys();
     json_schema!({
         "type": "object",
         "description": format!("{description} 1 to {MOST}."),
@@ -164,6 +257,10 @@ fn labels(description: &str) -> Schema {
         "additionalProperties": value("A value."),
         "x-kubernetes-validations": [keys],
     })
+}
+
+fn keys() -> Rule {
+    Rule::new(format!("self.all(k, size(k) <= 317 && k.matches(r'{KEY}'))")).message(KEY_MESSAGE)
 }
 
 const KEY_MESSAGE: &str = "keys must be label keys: a name of at most 63 letters, digits, `-`, `_` or `.`, after a domain and `/` if need be";

@@ -116,6 +116,21 @@ pub fn net_amount() -> Rule {
     )
 }
 
+/// Units of one currency for a unit of another.
+pub fn rate() -> Rule {
+    Rule::new(r"self.matches(r'^[0-9]{1,9}(\.[0-9]{1,6})?$') && self.matches('[1-9]')")
+        .message("must be a decimal string above 0, below 10^9, with at most 6 decimals, such as `1.08`")
+}
+
+/// A span of time as Kubernetes writes it.
+pub fn duration(least: &str, most: &str) -> Rule {
+    Rule::new(format!(
+        "self.matches('^([0-9]{{1,4}}h)?([0-9]{{1,6}}m)?([0-9]{{1,7}}s)?$') && self != '' && \
+         duration(self) >= duration('{least}') && duration(self) <= duration('{most}')"
+    ))
+    .message(format!("must be hours, minutes and seconds from {least} to {most}, such as `1h30m`").as_str())
+}
+
 /// A currency code.
 pub fn currency() -> Rule {
     is(
@@ -149,12 +164,29 @@ pub fn instant() -> Rule {
     )
 }
 
+/// A host in a URL.
+const HOST: &str = r"([A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*\.?|\[[0-9A-Fa-f:.]+\])";
+
+/// The base URL of a vendor's API.
+pub fn base_url() -> Rule {
+    is(
+        &format!(r"https?://{HOST}(:{PORT})?(/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)*/?"),
+        "must be http:// or https://, a host, and at most a port and a path, such as `https://api.example.org/v1`: without user info or query",
+    )
+}
+
+/// A host by its name or address.
+pub fn host() -> Rule {
+    is(
+        r"[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*|[0-9A-Fa-f]{0,4}(:[0-9A-Fa-f]{0,4}){2,7}",
+        "must be a host name or an IP address, without a port, such as `gpu-1.example.org` or `192.0.2.7`",
+    )
+}
+
 /// The URL of an S3 endpoint.
 pub fn endpoint() -> Rule {
     is(
-        &format!(
-            r"https?://([A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?(\.[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*\.?|\[[0-9A-Fa-f:.]+\])(:{PORT})?/?"
-        ),
+        &format!(r"https?://{HOST}(:{PORT})?/?"),
         "must be http:// or https://, a host and at most a port, such as `https://s3.example.org`: without user info, path or query",
     )
 }

@@ -25,7 +25,7 @@ pub struct Treasury {
     /// How long after its end a period waits for late usage, hours, minutes and seconds, at most 2160h. Default: 24h.
     #[serde(default = "default_close_after")]
     #[schemars(length(max = 16))]
-    #[x_kube(validation = Rule::new("self.matches('^([0-9]{1,4}h)?([0-9]{1,6}m)?([0-9]{1,7}s)?$') && self != '' && duration(self) <= duration('2160h')").message("must be hours, minutes and seconds from 0s to 2160h (90 days), such as `24h` or `1h30m`"))]
+    #[x_kube(validation = rule::duration("0s", "2160h"))]
     pub close_after: String,
     /// Whether compute cost comes off revenue before the split. Default: Full.
     #[serde(default)]

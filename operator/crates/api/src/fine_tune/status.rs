@@ -38,6 +38,17 @@ pub struct FineTuneStatus {
     /// Compute cost of all attempts.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cost: Option<Money>,
+    /// What it waits for, while it waits for a machine or money.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub waiting: Option<Waiting>,
+    /// What the rest is likely to take and cost on the machine that is or would be rented.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimate: Option<TrainingEstimate>,
+    /// Machines that were rented for it, the newest last. At most 64.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 64))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["uid".into()]))]
+    pub machines: Vec<RentedMachine>,
     /// The adapter.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub adapter: Option<AdapterStatus>,
@@ -48,6 +59,79 @@ pub struct FineTuneStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["member".into()]))]
     pub attribution: Vec<MemberShare>,
+}
+
+/// What a FineTune waits for.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+pub struct Waiting {
+    /// In one line: `a machine of NodePool gpus: 4 of 4 are rented`.
+    #[serde(rename = "for")]
+    pub for_: String,
+    /// Place in the line; 1 is next.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<i32>,
+    /// Since when, RFC 3339.
+    pub since: String,
+}
+
+/// What the rest is likely to take and cost.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TrainingEstimate {
+    /// Decimal string in the treasury's currency.
+    pub cost: String,
+    /// How long, in seconds.
+    pub seconds: i64,
+    /// When it ends, RFC 3339.
+    pub end: String,
+    /// What an hour of the machine costs, decimal string in the treasury's currency.
+    pub price_per_hour: String,
+    /// Measured: by throughput that was seen. Claimed: by what the vendor claims. Unknown: by the longest an attempt may
+    /// take.
+    pub basis: EstimateBasis,
+}
+
+/// What an estimate stands on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum EstimateBasis {
+    /// Throughput that was seen.
+    Measured,
+    /// What the vendor claims.
+    Claimed,
+    /// Nothing: the longest it may take.
+    #[default]
+    Unknown,
+}
+
+/// A machine that was rented for a FineTune.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RentedMachine {
+    /// Name of its NodeClaim.
+    pub claim: String,
+    /// `metadata.uid` of its NodeClaim.
+    pub uid: String,
+    /// Name of the Provider.
+    pub provider: String,
+    /// The machine: `vast://123`.
+    pub instance: String,
+    /// Its node, if it became one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// What it is, for people: `1x rtx-4090, 8 cpu, 32 GiB, US`.
+    pub offer: String,
+    /// What an hour costs, disk included, decimal string in the treasury's currency.
+    pub price_per_hour: String,
+    /// From when on it is paid for, RFC 3339.
+    pub started_at: String,
+    /// Until when it is paid for, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ended_at: Option<String>,
+    /// How long it is paid for, in seconds, so far.
+    #[serde(default)]
+    pub seconds: i64,
+    /// What it cost so far, decimal string in the treasury's currency.
+    pub cost: String,
 }
 
 /// The adapter in object storage.
