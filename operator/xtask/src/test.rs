@@ -18,6 +18,14 @@ const KUBE_VERSION: &str = "1.34.4";
 const EXTERNAL_STORE: &str = "objectStorage.embedded.enabled=false,objectStorage.external.endpoint=https://s3.example.org,\
                               objectStorage.external.bucket=works,objectStorage.external.existingSecret=works-key";
 
+/// Values with which machines are rented.
+const RENTED: &str = "rentedNodes.enabled=true,rentedNodes.apiServer=https://cluster.example.org:6443,\
+                      rentedNodes.progressUrl=https://progress.example.org,rentedNodes.storeEndpoint=https://s3.example.org,\
+                      rentedNodes.artifacts=https://artifacts.example.org/nodes";
+
+/// The role in kube-system that makes bootstrap tokens of rented machines.
+const BOOTSTRAP: &str = "cooperator-bootstrap";
+
 /// Points at which the operator is killed.
 const DEATHS: usize = 20;
 /// Tellings with a bad network.
@@ -106,20 +114,25 @@ fn chart(root: &Path, logs: &Path) -> Result<()> {
             "namespaces",
             &["--set", "collectives.namespaces={presidents}", "--set", "networkPolicy.enabled=false"],
         ),
+        ("rented-nodes", &["--set", RENTED]),
     ] {
         let mut template =
             helm(&["template", "cooperator", "-n", "cooperator-system", "--kube-version", KUBE_VERSION]);
         let rendered = output(&format!("helm template ({name})"), template.args(set))?;
         refuse_wide_rights(&rendered).with_context(|| format!("the chart with the values `{name}`"))?;
     }
-    let mut wrong =
-        helm(&["template", "cooperator", "--kube-version", KUBE_VERSION, "--set", "operator.replicas=0"]);
-    let refused = output("helm template (wrong)", &mut wrong).is_err();
-    ensure!(refused, "values.schema.json accepts operator.replicas=0");
+    for wrong in [
+        "operator.replicas=0",
+        "rentedNodes.enabled=true",
+        "rentedNodes.apiServer=http://cluster.example.org",
+    ] {
+        let mut helm = helm(&["template", "cooperator", "--kube-version", KUBE_VERSION, "--set", wrong]);
+        ensure!(output("helm template (wrong)", &mut helm).is_err(), "the chart accepts {wrong}");
+    }
     Ok(())
 }
 
-/// No wildcard in any rule, and Secrets in none but the role a namespace grants.
+/// No wildcard in any rule, and Secrets in none but the role a namespace grants and that of bootstrap tokens.
 fn refuse_wide_rights(rendered: &str) -> Result<()> {
     use serde::Deserialize;
     for document in serde_yaml::Deserializer::from_str(rendered) {
@@ -131,8 +144,42 @@ fn refuse_wide_rights(rendered: &str) -> Result<()> {
         }
         let text = serde_yaml::to_string(&object["rules"])?;
         ensure!(!text.contains('*'), "{kind} {name} has a wildcard");
-        let secrets = text.contains("secrets");
-        ensure!(!secrets || name == "cooperator-collective", "{kind} {name} may touch Secrets");
+        let namespace = object["metadata"]["namespace"].as_str();
+        let may = match namespace {
+            None => kind == "ClusterRole" && name == "cooperator-collective",
+            Some(namespace) => kind == "Role" && namespace == "kube-system" && name == BOOTSTRAP,
+        };
+        ensure!(may || !text.contains("secrets"), "{kind} {name} may touch Secrets");
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn role(kind: &str, name: &str, namespace: &str, resource: &str) -> String {
+        format!(
+            "kind: {kind}\nmetadata: {{name: {name}{namespace}}}\nrules: [{{apiGroups: [''], resources: [{resource}], verbs: [get]}}]\n"
+        )
+    }
+
+    #[test]
+    fn secrets_are_in_the_role_of_a_namespace_and_in_that_of_bootstrap_tokens_alone() {
+        let refused =
+            |kind, name, namespace| refuse_wide_rights(&role(kind, name, namespace, "secrets")).is_err();
+        assert!(!refused("ClusterRole", "cooperator-collective", ""));
+        assert!(!refused("Role", BOOTSTRAP, ", namespace: kube-system"));
+        assert!(refused("ClusterRole", BOOTSTRAP, ""));
+        assert!(refused("Role", BOOTSTRAP, ", namespace: default"));
+        assert!(refused("Role", "another", ", namespace: kube-system"));
+        assert!(refused("Role", "cooperator-collective", ", namespace: kube-system"));
+    }
+
+    #[test]
+    fn a_wildcard_is_in_no_rule() {
+        let wide = role("Role", BOOTSTRAP, ", namespace: kube-system", "'*'");
+        assert!(refuse_wide_rights(&wide).is_err());
+        assert!(refuse_wide_rights(&role("ClusterRole", "any", "", "pods")).is_ok());
+    }
 }
