@@ -151,10 +151,14 @@ pub async fn install(client: &Client) -> Result<()> {
 /// # Errors
 /// When a file is no YAML.
 pub fn examples() -> Result<Vec<Value>> {
-    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples/presidents");
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+    let presidents =
+        ["collective", "basemodel", "contributions", "dataset", "finetune", "deployment", "apikey"];
+    let rented = ["providers", "nodepool", "finetune"];
+    let files = presidents.map(|name| format!("presidents/{name}.yaml")).into_iter();
     let mut objects = Vec::new();
-    for name in ["collective", "basemodel", "contributions", "dataset", "finetune", "deployment", "apikey"] {
-        let text = std::fs::read_to_string(folder.join(format!("{name}.yaml")))?;
+    for file in files.chain(rented.map(|name| format!("rented/{name}.yaml"))) {
+        let text = std::fs::read_to_string(folder.join(file))?;
         for document in serde_yaml::Deserializer::from_str(&text) {
             objects.push(serde::Deserialize::deserialize(document)?);
         }

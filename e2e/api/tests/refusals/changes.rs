@@ -118,6 +118,53 @@ pub async fn a_settlement_never_changes(server: &Server) {
     assert!(marked.is_ok(), "{marked:?}");
 }
 
+/// Machines are rented by an account, for a Collective's money.
+pub async fn whose_machines_they_are_stays(server: &Server) {
+    create(server, &good::object("NodePool")).await;
+    for (kind, name, spec, expected) in [
+        (
+            "Provider",
+            "hetzner",
+            json!({"collectiveRef": {"name": "other"}}),
+            "collectiveRef and type are immutable",
+        ),
+        ("Provider", "hetzner", json!({"type": "Vast"}), "collectiveRef and type are immutable"),
+        ("NodePool", "gpus", json!({"collectiveRef": {"name": "other"}}), "collectiveRef is immutable"),
+    ] {
+        let said = server.try_update(kind, name, &json!({"spec": spec})).await.unwrap().unwrap_err();
+        assert!(said.contains(expected), "{kind} {spec}: {said}");
+    }
+    let dearer = json!({"spec": {"limits": {"machines": 9}, "exchangeRate": "1.09"}});
+    let changed = server.try_update("Provider", "hetzner", &dearer).await.unwrap();
+    assert!(changed.is_ok(), "limits and exchangeRate are not immutable: {changed:?}");
+}
+
+/// What was ordered is what is paid for.
+pub async fn a_node_claim_never_changes(server: &Server) {
+    let claim = good::object("NodeClaim");
+    create(server, &claim).await;
+    let name = claim["metadata"]["name"].as_str().unwrap();
+    for spec in [
+        json!({"diskGi": 41}),
+        json!({"budget": null}),
+        json!({"maxPricePerHour": "9"}),
+        json!({"requirements": []}),
+        json!({"nodePoolRef": {"name": "other"}}),
+    ] {
+        let said = server.try_update("NodeClaim", name, &json!({"spec": spec})).await.unwrap().unwrap_err();
+        assert!(said.contains("a NodeClaim is immutable"), "{spec}: {said}");
+    }
+    let offer = json!({"provider": "hetzner", "id": "ccx23@fsn1", "terms": {"hourly": "0.05", "granularity": "Hour"}});
+    let launch =
+        json!({"number": 1, "provider": "hetzner", "offer": offer, "intendedAt": "2026-12-02T09:00:00Z"});
+    let ledger = json!({"status": {"providerID": "hetzner://42", "launches": [launch]}});
+    let stored = server.try_status("NodeClaim", name, &ledger).await.unwrap().unwrap();
+    assert_eq!(stored["status"]["launches"][0]["offer"], offer, "of an offer nothing is dropped");
+    let twice = json!({"status": {"launches": [launch, launch]}});
+    let said = server.try_status("NodeClaim", name, &twice).await.unwrap().unwrap_err();
+    assert!(said.contains("Duplicate value"), "{said}");
+}
+
 /// Who may write an object, but not its status, cannot say that it is ready, paid for, or what its key is.
 pub async fn status_is_not_written_through_the_object(server: &Server) {
     let ready = json!([{
@@ -139,6 +186,9 @@ pub async fn status_is_not_written_through_the_object(server: &Server) {
             "Settlement",
             json!({"conditions": ready, "paid": [{"member": "lincoln", "at": "2026-12-02T09:00:00Z"}]}),
         ),
+        ("Provider", json!({"conditions": ready, "machines": 0})),
+        ("NodePool", json!({"conditions": ready, "machines": 0})),
+        ("NodeClaim", json!({"conditions": ready, "providerID": "vast://1"})),
     ];
     for (kind, status) in faked {
         let mut object = good::object(kind);
@@ -154,12 +204,49 @@ pub async fn status_is_not_written_through_the_object(server: &Server) {
 }
 
 pub async fn defaults_are_filled_in(server: &Server) {
-    let bare = json!({
-        "apiVersion": "cooperator.dev/v1alpha1", "kind": "FineTune", "metadata": {"name": "bare"},
-        "spec": {"baseModelRef": {"name": "m"}, "datasetRef": {"name": "d"}},
-    });
-    let stored = server.try_create(&bare).await.unwrap().unwrap();
-    for (pointer, expected) in [
+    let bare = |kind: &str, spec: Value| json!({"apiVersion": "cooperator.dev/v1alpha1", "kind": kind, "metadata": {"name": "bare"}, "spec": spec});
+    let ours = json!({"name": "presidents"});
+    let tune = json!({"baseModelRef": {"name": "m"}, "datasetRef": {"name": "d"}});
+    let provider = json!({"collectiveRef": ours, "type": "Vast", "secretRef": {"name": "vast"}});
+    let pool = json!({"collectiveRef": ours, "providerRefs": [{"name": "vast"}]});
+    for (kind, spec, expected) in [
+        ("FineTune", tune, defaults_of_a_fine_tune()),
+        (
+            "Provider",
+            provider,
+            vec![
+                ("/spec/currency", json!("USD")),
+                ("/spec/timeouts", json!({"launch": "10m", "registration": "15m", "idle": "5m"})),
+                ("/spec/breaker", json!({"failures": 5, "window": "10m", "pause": "10m"})),
+            ],
+        ),
+        (
+            "NodePool",
+            pool,
+            vec![
+                ("/spec/providerRefs/0/weight", json!(1)),
+                ("/spec/template/spec/expireAfter", json!("24h")),
+                ("/spec/limits", json!({"machines": 4})),
+                ("/spec/disruption", json!({"consolidationPolicy": "WhenEmpty", "consolidateAfter": "0s"})),
+                ("/spec/diskGi", json!(40)),
+                ("/spec/priceHeadroom", json!(2000)),
+            ],
+        ),
+        (
+            "NodeClaim",
+            json!({"nodePoolRef": {"name": "gpus"}, "diskGi": 40}),
+            vec![("/spec/spot", json!("Never")), ("/spec/expireAfter", json!("24h"))],
+        ),
+    ] {
+        let stored = server.try_create(&bare(kind, spec)).await.unwrap().unwrap();
+        for (pointer, expected) in expected {
+            assert_eq!(stored.pointer(pointer), Some(&expected), "{pointer} in {stored}");
+        }
+    }
+}
+
+fn defaults_of_a_fine_tune() -> Vec<(&'static str, Value)> {
+    vec![
         ("/spec/runtimeRef/name", json!("candle")),
         ("/spec/lora/rank", json!(8)),
         ("/spec/lora/targetModules/6", json!("down_proj")),
@@ -167,9 +254,8 @@ pub async fn defaults_are_filled_in(server: &Server) {
         ("/spec/training/schedule", json!("Cosine")),
         ("/spec/checkpoint/everySteps", json!(50)),
         ("/spec/attribution/method", json!("Tokens")),
+        ("/spec/compute/spot", json!("Never")),
         ("/spec/backoffLimit", json!(3)),
         ("/spec/deletionPolicy", json!("Retain")),
-    ] {
-        assert_eq!(stored.pointer(pointer), Some(&expected), "{pointer} in {stored}");
-    }
+    ]
 }

@@ -17,7 +17,7 @@ pub const PRICE: &str =
 pub const BUDGET: &str = "must be a decimal string of 0 or more, below 10^15, with at most 6 decimals";
 pub const CURRENCY: &str =
     "must be 3 to 10 capital letters or digits, beginning with a letter, such as `EUR`";
-const CLOSE: &str = "must be hours, minutes and seconds from 0s to 2160h (90 days), such as `24h` or `1h30m`";
+const CLOSE: &str = "must be hours, minutes and seconds from 0s to 2160h, such as `1h30m`";
 const SSH: &str = "must be the second word of a line of `ssh-keygen -t ed25519`";
 /// A public key as it should be.
 const KEY: &str = "AAAAC3NzaC1lZDI1NTE5AAAAIFxbKcT7pJzvO4wBhS+2s0P0kYQmVdEJrW1aK0b8u9Zq";

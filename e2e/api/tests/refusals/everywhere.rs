@@ -34,7 +34,7 @@ pub fn cases(kind: &str) -> Vec<Case> {
         ("/spec/unknown", json!(1), "unknown field \"spec.unknown\""),
         ("/unknown", json!({}), "unknown field \"unknown\""),
     ];
-    if !["Collective", "FineTune", "Deployment"].contains(&kind) {
+    if !["Collective", "FineTune", "Deployment", "NodeClaim"].contains(&kind) {
         let expected = "unknown field \"spec.collectiveRef.namespace\"";
         cases.push(("/spec/collectiveRef/namespace", json!("elsewhere"), expected));
     }

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use super::collective::{BUDGET, OBJECT, PRICE};
 use super::contribution::DIGEST;
 use super::dataset::LABEL_KEY;
+use super::node_pool::{KEY, VALUES, one};
 use super::{Case, GONE, each, number};
 
 const RATE: &str = "must be a decimal string from 1e-10 to 1, such as `1e-3` or `0.0002`";
@@ -32,6 +33,7 @@ pub fn cases() -> Vec<Case> {
         bytes(),
         devices(),
         placement(),
+        rented(),
         rest(),
     ]
     .concat()
@@ -324,6 +326,29 @@ fn placement() -> Vec<Case> {
         ],
     ));
     cases
+}
+
+fn rented() -> Vec<Case> {
+    let at = "/spec/compute";
+    let without = "requirements, diskGi and spot must be left out without nodePoolRef";
+    let both = "nodeSelector must be left out with nodePoolRef";
+    let pool = |fields: Value| {
+        let mut compute = json!({"nodePoolRef": {"name": "gpus"}});
+        compute.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+        compute
+    };
+    vec![
+        (at, json!({"spot": "Prefer"}), without),
+        (at, json!({"diskGi": 40}), without),
+        (at, json!({"requirements": one("cooperator.dev/cpu", "Gte", json!(["8"]))}), without),
+        (at, pool(json!({"nodeSelector": {"pool": "gpu"}})), both),
+        (at, pool(json!({"nodePoolRef": {"name": "elsewhere/gpus"}})), OBJECT),
+        (at, pool(json!({"nodePoolRef": {"name": "g".repeat(41)}})), "name must be at most 40 characters"),
+        (at, pool(json!({"spot": "Always"})), "Unsupported value: \"Always\""),
+        (at, pool(json!({"diskGi": 7})), "greater than or equal to 8"),
+        (at, pool(json!({"requirements": one("cpu", "Gte", json!(["8"]))})), KEY),
+        (at, pool(json!({"requirements": one("cooperator.dev/cpu", "Gte", json!([]))})), VALUES),
+    ]
 }
 
 fn rest() -> Vec<Case> {

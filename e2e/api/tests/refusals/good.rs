@@ -7,6 +7,9 @@ use cooperator_api::contribution::Contribution;
 use cooperator_api::dataset::Dataset;
 use cooperator_api::deployment::Deployment;
 use cooperator_api::fine_tune::FineTune;
+use cooperator_api::node_claim::NodeClaim;
+use cooperator_api::node_pool::NodePool;
+use cooperator_api::provider::Provider;
 use cooperator_api::settlement::Settlement;
 use cooperator_e2e_api::Server;
 use serde_json::{Value, from_value, json};
@@ -15,11 +18,16 @@ use super::with;
 
 const YAML: &str = include_str!("good.yaml");
 
-/// The good object of a kind.
+/// The first good object of a kind.
 pub fn object(kind: &str) -> Value {
-    let mut objects = serde_yaml::Deserializer::from_str(YAML)
+    objects(kind).swap_remove(0)
+}
+
+/// The good objects of a kind.
+pub fn objects(kind: &str) -> Vec<Value> {
+    let objects = serde_yaml::Deserializer::from_str(YAML)
         .map(|document| <Value as serde::Deserialize>::deserialize(document).unwrap());
-    objects.find(|object| object["kind"] == kind).unwrap()
+    objects.filter(|object: &Value| object["kind"] == kind).collect()
 }
 
 /// Reads what the server stores as the operator does. One object that it cannot read would stop its watch of the kind.
@@ -33,6 +41,9 @@ pub fn read(kind: &str, stored: Value) -> serde_json::Result<()> {
         "Deployment" => from_value::<Deployment>(stored).map(drop),
         "ApiKey" => from_value::<ApiKey>(stored).map(drop),
         "Settlement" => from_value::<Settlement>(stored).map(drop),
+        "Provider" => from_value::<Provider>(stored).map(drop),
+        "NodePool" => from_value::<NodePool>(stored).map(drop),
+        "NodeClaim" => from_value::<NodeClaim>(stored).map(drop),
         other => panic!("{other} is no kind of ours"),
     }
 }
@@ -67,6 +78,31 @@ fn cases() -> Vec<(&'static str, &'static str, Value)> {
         ("FineTune", "/spec/compute/resources/limits/memory", json!("64Ti")),
         ("FineTune", "/spec/compute/resources/requests", json!({"cpu": "1m", "memory": "1Mi"})),
         ("FineTune", "/spec/compute/tolerations", json!([{"operator": "Exists"}])),
+        ("FineTune", "/spec/compute", json!({"nodePoolRef": {"name": "gpus"}})),
+        ("Provider", "/metadata/name", json!("p".repeat(40))),
+        ("Provider", "/spec/endpoint", json!("http://127.0.0.1:8080")),
+        ("Provider", "/spec/endpoint", json!("https://api.example.org:65535/a.b/v1/")),
+        ("Provider", "/spec/exchangeRate", json!("0.000001")),
+        ("Provider", "/spec/limits", json!({})),
+        ("Provider", "/spec/timeouts/idle", json!("30s")),
+        ("Provider", "/spec/breaker/pause", json!("24h")),
+        ("NodePool", "/spec/template", json!({})),
+        ("NodePool", "/spec/template/spec/expireAfter", json!("720h")),
+        ("NodePool", "/spec/disruption/consolidateAfter", json!("0s")),
+        ("NodePool", "/spec/template/metadata/labels", json!({"node-restriction.kubernetes.io/a": "b"})),
+        (
+            "NodePool",
+            "/spec/template/spec/requirements",
+            json!(vec![json!({"key": "cooperator.dev/host", "operator": "Exists"}); 32]),
+        ),
+        ("NodeClaim", "/metadata/name", json!("c".repeat(63))),
+        ("NodeClaim", "/metadata/name", json!("1")),
+        (
+            "NodeClaim",
+            "/spec/resources/requests",
+            json!({"cpu": "1m", "memory": "64Ti", "nvidia.com/gpu": "8"}),
+        ),
+        ("NodeClaim", "/spec/work", json!({})),
         ("Deployment", "/spec/price/inputTokensPerMillion", json!("1000000000")),
         ("Deployment", "/spec/price/inputTokensPerMillion", json!("999999999.999999")),
         ("Deployment", "/spec/replicas", json!(0)),
@@ -82,8 +118,13 @@ fn cases() -> Vec<(&'static str, &'static str, Value)> {
 pub async fn refused(server: &Server) -> Vec<String> {
     let mut wrong = Vec::new();
     for (kind, _) in super::tables() {
-        if let Err(said) = server.try_create(&object(kind)).await.unwrap() {
-            wrong.push(format!("the good {kind} is refused: {said}"));
+        for object in objects(kind) {
+            match server.try_create(&object).await.unwrap() {
+                Ok(stored) => read(kind, stored).unwrap(),
+                Err(said) => {
+                    wrong.push(format!("the good {kind} {} is refused: {said}", object["metadata"]["name"]))
+                }
+            }
         }
     }
     for (kind, pointer, value) in cases() {

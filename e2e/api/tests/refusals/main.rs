@@ -5,6 +5,7 @@
 
 use cooperator_e2e_api::{Server, examples};
 use serde_json::{Value, json};
+use sweep::Sweep;
 
 mod api_key;
 mod base_model;
@@ -16,6 +17,9 @@ mod deployment;
 mod everywhere;
 mod fine_tune;
 mod good;
+mod node_claim;
+mod node_pool;
+mod provider;
 mod settlement;
 mod sweep;
 
@@ -79,7 +83,7 @@ fn names(message: &str, pointer: &str) -> bool {
 }
 
 /// The tables, by kind.
-fn tables() -> [(&'static str, Vec<Case>); 8] {
+fn tables() -> [(&'static str, Vec<Case>); 11] {
     [
         ("Collective", collective::cases()),
         ("Contribution", contribution::cases()),
@@ -89,6 +93,9 @@ fn tables() -> [(&'static str, Vec<Case>); 8] {
         ("Deployment", deployment::cases()),
         ("ApiKey", api_key::cases()),
         ("Settlement", settlement::cases()),
+        ("Provider", provider::cases()),
+        ("NodePool", node_pool::cases()),
+        ("NodeClaim", node_claim::cases()),
     ]
 }
 
@@ -125,17 +132,20 @@ async fn each_broken_rule_is_refused_by_a_line_that_names_field_and_bound() {
             wrong.extend(refused(&server, kind, cases).await);
         }
         wrong.extend(everywhere::refused(&server, kind).await);
-        wrong.extend(swept.wrong(&server).await);
+        for sweep in &swept {
+            wrong.extend(sweep.wrong(&server).await);
+        }
+        let count = |of: fn(&Sweep) -> usize| swept.iter().map(of).sum::<usize>();
+        let bad = count(|sweep| sweep.bad.len());
         eprintln!(
-            "{kind:<13}{:>4} in its table, {:>3} as in every kind, {:>4} from its definition; {:>3} at a bound taken, {:>3} odd",
+            "{kind:<13}{:>4} in its table, {:>3} as in every kind, {bad:>4} from its definition; {:>3} at a bound taken, {:>3} odd",
             table.len(),
             everywhere.len(),
-            swept.bad.len(),
-            swept.good.len(),
-            swept.odd.len()
+            count(|sweep| sweep.good.len()),
+            count(|sweep| sweep.odd.len())
         );
         ours += table.len();
-        all += table.len() + everywhere.len() + swept.bad.len();
+        all += table.len() + everywhere.len() + bad;
     }
     eprintln!("{all} bad custom resources, {ours} of them by hand; {} wrong", wrong.len());
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
@@ -154,6 +164,8 @@ async fn what_is_immutable_stays_and_what_is_left_out_is_filled_in() {
     changes::revoked_stays_revoked(&server).await;
     changes::storage_stays_where_it_is(&server).await;
     changes::a_settlement_never_changes(&server).await;
+    changes::whose_machines_they_are_stays(&server).await;
+    changes::a_node_claim_never_changes(&server).await;
     changes::status_is_not_written_through_the_object(&server).await;
     changes::defaults_are_filled_in(&server).await;
 }

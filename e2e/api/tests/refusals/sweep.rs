@@ -1,6 +1,7 @@
 //! What the definitions themselves say: for every field of every spec the values just outside its bounds, and those
 //! just inside. A field without bounds, or one that `good.yaml` leaves out, fails: nothing new escapes the sweep.
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
 use cooperator_e2e_api::Server;
@@ -26,14 +27,22 @@ pub struct Sweep {
     pub odd: Vec<Change>,
     /// What the definition lacks.
     lacks: Vec<String>,
+    /// The object that is changed.
+    object: Value,
+    /// Fields that it has.
+    has: BTreeSet<String>,
+    /// Fields that it leaves out.
+    leaves_out: Vec<String>,
 }
 
-/// The sweep of a kind.
-pub fn of(kind: &'static str) -> Sweep {
-    let mut sweep = Sweep { kind, ..Sweep::default() };
-    let (schema, object) = (schema(kind), good::object(kind));
-    sweep.object("/spec", &schema["properties"]["spec"], &object["spec"]);
-    sweep
+/// The sweeps of a kind, one for each of its good objects: where two fields exclude each other, each is in one of them.
+pub fn of(kind: &'static str) -> Vec<Sweep> {
+    let mut sweeps: Vec<Sweep> =
+        good::objects(kind).into_iter().map(|object| Sweep::over(kind, object)).collect();
+    let had: BTreeSet<String> = sweeps.iter().flat_map(|sweep| sweep.has.clone()).collect();
+    let left_out: BTreeSet<String> = sweeps.iter().flat_map(|sweep| sweep.leaves_out.clone()).collect();
+    sweeps[0].lacks.extend(left_out.difference(&had).map(|field| format!("good.yaml has no {field}")));
+    sweeps
 }
 
 fn schema(kind: &str) -> &'static Value {
@@ -44,13 +53,18 @@ fn schema(kind: &str) -> &'static Value {
 }
 
 impl Sweep {
+    fn over(kind: &'static str, object: Value) -> Self {
+        let mut sweep = Self { kind, object: object.clone(), ..Self::default() };
+        sweep.object("/spec", &schema(kind)["properties"]["spec"], &object["spec"]);
+        sweep
+    }
+
     /// Asks for each, and says what was not answered as it should be.
     pub async fn wrong(&self, server: &Server) -> Vec<String> {
-        let object = good::object(self.kind);
         let mut wrong: Vec<String> = self.lacks.iter().map(|lack| format!("{}: {lack}", self.kind)).collect();
         for ((pointer, value), expected) in &self.bad {
             let shown: String = value.to_string().chars().take(60).collect();
-            let body = text(&with(&object, pointer, value));
+            let body = text(&with(&self.object, pointer, value));
             match server.try_create_text(self.kind, body).await.unwrap() {
                 Ok(_) => wrong.push(format!("{} {pointer} = {shown}: accepted", self.kind)),
                 Err(said) if !said.contains(expected) => {
@@ -60,13 +74,13 @@ impl Sweep {
             }
         }
         for (pointer, value) in &self.good {
-            let body = text(&with(&object, pointer, value));
+            let body = text(&with(&self.object, pointer, value));
             if let Err(said) = server.try_create_text(self.kind, body).await.unwrap() {
                 wrong.push(format!("{} {pointer} = {value}: refused: {said}", self.kind));
             }
         }
         for (pointer, value) in self.odd.iter().chain(&self.good) {
-            let body = text(&with(&object, pointer, value));
+            let body = text(&with(&self.object, pointer, value));
             let Ok(stored) = server.try_create_text(self.kind, body).await.unwrap() else { continue };
             if let Err(error) = good::read(self.kind, stored) {
                 wrong.push(format!("{} {pointer} = {value}: stored, and unreadable: {error}", self.kind));
@@ -104,8 +118,11 @@ impl Sweep {
         self.outside(&format!("{at}/swept"), json!(1), format!("unknown field \"{}.swept\"", dotted(at)));
         for (name, schema) in schema["properties"].as_object().into_iter().flatten() {
             match value.get(name) {
-                Some(value) => self.field(&format!("{at}/{name}"), schema, value),
-                None => self.lacks.push(format!("good.yaml has no {at}/{name}")),
+                Some(value) => {
+                    self.has.insert(format!("{at}/{name}"));
+                    self.field(&format!("{at}/{name}"), schema, value);
+                }
+                None => self.leaves_out.push(format!("{at}/{name}")),
             }
         }
         for name in schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str) {

@@ -9,6 +9,9 @@ use cooperator_api::contribution::Contribution;
 use cooperator_api::dataset::Dataset;
 use cooperator_api::deployment::Deployment;
 use cooperator_api::fine_tune::FineTune;
+use cooperator_api::node_claim::NodeClaim;
+use cooperator_api::node_pool::NodePool;
+use cooperator_api::provider::Provider;
 use cooperator_api::settlement::Settlement;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -16,6 +19,8 @@ use kube::{Resource, ResourceExt};
 
 use crate::access::Access;
 use crate::kind::Kind;
+
+mod rented;
 
 /// One object.
 #[derive(Clone, Debug, PartialEq)]
@@ -64,6 +69,8 @@ impl Item {
 /// # Errors
 /// When Cooperator is not installed, or the user may not list a kind.
 pub async fn fetch(access: &Access) -> Result<Vec<Item>> {
+    let (providers, pools, claims) =
+        futures::try_join!(access.list::<Provider>(), access.list::<NodePool>(), access.list::<NodeClaim>())?;
     let (collectives, models, contributions, datasets, tunes, deployments, keys, settlements) = futures::try_join!(
         access.list::<Collective>(),
         access.list::<BaseModel>(),
@@ -79,7 +86,10 @@ pub async fn fetch(access: &Access) -> Result<Vec<Item>> {
     items.extend(models.iter().map(Item::from));
     items.extend(contributions.iter().map(Item::from));
     items.extend(datasets.iter().map(Item::from));
+    items.extend(providers.iter().map(Item::from));
+    items.extend(pools.iter().map(Item::from));
     items.extend(tunes.iter().map(Item::from));
+    items.extend(claims.iter().map(Item::from));
     items.extend(deployments.iter().map(Item::from));
     items.extend(keys.iter().map(Item::from));
     items.extend(settlements.iter().map(Item::from));
@@ -174,6 +184,7 @@ impl From<&FineTune> for Item {
             (Kind::Dataset, object.spec.dataset_ref.name.clone()),
             (Kind::BaseModel, object.spec.base_model_ref.name.clone()),
         ];
+        stands_on.extend(object.spec.compute.node_pool_ref.clone().map(|pool| (Kind::NodePool, pool.name)));
         stands_on.extend(status.collective.map(|name| (Kind::Collective, name)));
         Self {
             stands_on,
@@ -308,6 +319,19 @@ pub(crate) mod tests {
         }));
         assert_eq!(item.stands_on[0], (Kind::Dataset, "works".to_owned()));
         assert_eq!(item.summary, "held-out loss 3.5 -> 3.3, cost 1.25 EUR");
+    }
+
+    #[test]
+    fn a_fine_tune_stands_on_the_node_pool_that_machines_are_rented_from() {
+        let mut object: FineTune = serde_json::from_value(json!({
+            "apiVersion": "cooperator.dev/v1alpha1",
+            "kind": "FineTune",
+            "metadata": {"name": "v1"},
+            "spec": {"baseModelRef": {"name": "base"}, "datasetRef": {"name": "works"}},
+        }))
+        .unwrap();
+        object.spec.compute.node_pool_ref = serde_json::from_value(json!({"name": "gpus"})).unwrap();
+        assert_eq!(Item::from(&object).stands_on.last(), Some(&(Kind::NodePool, "gpus".to_owned())));
     }
 
     #[test]

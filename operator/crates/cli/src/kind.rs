@@ -17,8 +17,14 @@ pub enum Kind {
     Contribution,
     /// Works put together.
     Dataset,
+    /// Who rents machines out.
+    Provider,
+    /// What machines may be rented.
+    NodePool,
     /// An adapter.
     FineTune,
+    /// A rented machine.
+    NodeClaim,
     /// An adapter that is served.
     Deployment,
     /// A consumer's key.
@@ -29,12 +35,15 @@ pub enum Kind {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 11] = [
         Self::Collective,
         Self::BaseModel,
         Self::Contribution,
         Self::Dataset,
+        Self::Provider,
+        Self::NodePool,
         Self::FineTune,
+        Self::NodeClaim,
         Self::Deployment,
         Self::ApiKey,
         Self::Settlement,
@@ -47,7 +56,10 @@ impl Kind {
             Self::BaseModel => "BaseModel",
             Self::Contribution => "Contribution",
             Self::Dataset => "Dataset",
+            Self::Provider => "Provider",
+            Self::NodePool => "NodePool",
             Self::FineTune => "FineTune",
+            Self::NodeClaim => "NodeClaim",
             Self::Deployment => "Deployment",
             Self::ApiKey => "ApiKey",
             Self::Settlement => "Settlement",
@@ -112,6 +124,9 @@ mod tests {
             ("codeploy", Kind::Deployment),
             ("deployments.cooperator.dev", Kind::Deployment),
             ("settle", Kind::Settlement),
+            ("prov", Kind::Provider),
+            ("pool", Kind::NodePool),
+            ("claim", Kind::NodeClaim),
         ] {
             assert_eq!(text.parse(), Ok(kind));
         }

@@ -242,6 +242,23 @@ mod tests {
     }
 
     #[test]
+    fn work_without_a_machine_is_followed_to_the_provider() {
+        let provider = (Kind::Provider, "vast");
+        let pool = (Kind::NodePool, "gpus");
+        let mut items = vec![
+            item(Kind::Provider, "vast", &[], "False", "CredentialsInvalid"),
+            item(Kind::NodePool, "gpus", &[provider], "False", "ProviderNotReady"),
+            item(Kind::FineTune, "v1", &[pool], "False", "NodePoolNotReady"),
+        ];
+        let text = ask(&items, Kind::FineTune);
+        assert!(text.contains("Provider/vast is not ready either (CredentialsInvalid, for 3m10s)"), "{text}");
+        assert!(text.ends_with("go on by themselves."), "{text}");
+        items[2] = item(Kind::FineTune, "v1", &[pool], "False", "WaitingForMachine");
+        let text = ask(&items, Kind::FineTune);
+        assert!(text.ends_with("It is under way: nothing is to be done."), "{text}");
+    }
+
+    #[test]
     fn what_is_under_way_says_how_far_it_is() {
         let mut items = world(("True", "Imported"), ("True", "Built"), ("False", "Training"));
         let tune = items.iter_mut().find(|item| item.kind == Kind::FineTune).unwrap();

@@ -196,6 +196,22 @@ mod tests {
     }
 
     #[test]
+    fn a_rented_machine_hangs_below_its_work_and_a_spare_one_below_its_pool() {
+        let mut items = world();
+        items.push(item(Kind::NodePool, "gpus", &[(Kind::Collective, "band")], "True", "Ready"));
+        let pool = (Kind::NodePool, "gpus");
+        items.push(item(Kind::NodeClaim, "v1-1", &[(Kind::FineTune, "v1"), pool], "False", "Launching"));
+        items.push(item(Kind::NodeClaim, "spare", &[pool], "True", "Ready"));
+        let lines = rows(&[tree(&items, "band").unwrap()], NOW);
+        let names: Vec<&str> = lines.iter().map(|row| row[0].as_str()).collect();
+        assert!(
+            names.contains(&"│  └─ FineTune/v1") && names.contains(&"│     ├─ NodeClaim/v1-1"),
+            "{names:?}"
+        );
+        assert!(names.contains(&"   └─ NodeClaim/spare"), "{names:?}");
+    }
+
+    #[test]
     fn another_collectives_objects_are_not_in_the_tree() {
         let mut items = world();
         items.push(item(Kind::Collective, "choir", &[], "True", "Ready"));
