@@ -112,8 +112,12 @@ pub enum ProviderType {
 }
 
 impl ProviderType {
+    /// All of them.
+    pub const ALL: [Self; 6] =
+        [Self::Vast, Self::RunPod, Self::Lambda, Self::Hetzner, Self::Ssh, Self::Static];
+
     /// As it is written.
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Vast => "Vast",
             Self::RunPod => "RunPod",

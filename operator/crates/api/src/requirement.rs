@@ -84,6 +84,7 @@ mod rules {
     use kube::core::Rule;
 
     use super::key::{CAPACITY_TYPE, NUMBERS, PROVIDER_TYPE, SHAPE, TEXTS};
+    use crate::provider::ProviderType;
 
     /// A list of CEL.
     fn list(texts: &[&str]) -> String {
@@ -134,7 +135,7 @@ mod rules {
     /// Words that are not there would never be met.
     pub fn words() -> Rule {
         let known = [
-            (PROVIDER_TYPE, list(&["Vast", "RunPod", "Lambda", "Hetzner", "SSH", "Static"])),
+            (PROVIDER_TYPE, list(&ProviderType::ALL.map(ProviderType::name))),
             (CAPACITY_TYPE, list(&["spot", "on-demand"])),
             (SHAPE, list(&["machine", "container"])),
         ];

@@ -41,3 +41,34 @@ fn every_field_of_ours_has_a_description() {
     missing.retain(|path| !path.contains(".selector.") && !path.contains(".conditions"));
     assert!(missing.is_empty(), "no description: {missing:#?}");
 }
+
+#[test]
+fn a_providers_type_is_named_as_it_is_written() {
+    for kind in provider::ProviderType::ALL {
+        assert_eq!(serde_json::to_value(kind).unwrap(), kind.name());
+    }
+    let crd = json(&provider::Provider::crd());
+    let schema = &crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    let written = schema["properties"]["type"]["enum"].as_array().unwrap();
+    assert_eq!(written.len(), provider::ProviderType::ALL.len());
+}
+
+#[test]
+fn what_a_node_pool_leaves_out_is_what_its_descriptions_say() {
+    let bare = serde_json::json!({"collectiveRef": {"name": "band"}, "providerRefs": [{"name": "vast"}]});
+    let spec: node_pool::NodePoolSpec = serde_json::from_value(bare).unwrap();
+    assert_eq!((spec.limits.machines, spec.disk_gi, spec.price_headroom), (4, 40, 2000));
+    assert_eq!((spec.template.spec.expire_after.as_str(), spec.provider_refs[0].weight), ("24h", 1));
+    assert_eq!(spec.disruption, node_pool::Disruption::default());
+}
+
+#[test]
+fn an_offer_stays_what_it_is_from_the_market_to_status_and_back() {
+    use cooperator_core::market;
+    for shape in [market::Shape::Machine, market::Shape::Container] {
+        assert_eq!(market::Shape::from(node_claim::Shape::from(shape)), shape);
+    }
+    for kind in [market::CapacityType::OnDemand, market::CapacityType::Spot] {
+        assert_eq!(market::CapacityType::from(node_claim::CapacityType::from(kind)), kind);
+    }
+}
