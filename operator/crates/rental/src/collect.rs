@@ -1,0 +1,277 @@
+//! One pass over a Provider's machines: ends those without a claim, and keeps account of them.
+
+use std::time::Duration;
+
+use cooperator_core::money::{Amount, MoneyError};
+use cooperator_core::time::{Clock, Timestamp};
+use cooperator_providers::{Driver, Error, Instance, InstanceName, State, Tenant};
+use serde::{Deserialize, Serialize};
+
+use crate::decide::{Belief, Limits, believe, delete_due};
+use crate::machine::Machine;
+use crate::orphans::{Live, Verdict, Why, orphans};
+use crate::times::{after, seconds};
+
+/// Machines without a claim that are remembered at most. Of more than these, what is open is kept, and the rest waits.
+pub const MOST_STRAYS: usize = 32;
+/// Deletions of one pass at most.
+const MOST_DELETES: usize = 8;
+/// Questions for what was charged, of one pass at most.
+const MOST_CHARGES: usize = 4;
+
+/// A machine of ours that had no claim.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stray {
+    /// Our name for it.
+    pub name: String,
+    /// What is known of it.
+    pub machine: Machine,
+}
+
+impl Stray {
+    /// What it has cost until `now`: the vendor's figure, else what the vendor said an hour costs.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`]
+    pub fn cost(&self, now: Timestamp) -> Result<Amount, MoneyError> {
+        let machine = &self.machine;
+        if let Some(charged) = machine.charged {
+            return Ok(charged);
+        }
+        let seconds = seconds(machine.from(), machine.ended_at.unwrap_or(now));
+        machine.hourly.unwrap_or_default().amount(seconds)
+    }
+}
+
+/// The strays of one Provider: persisted by the caller, as records are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Strays {
+    /// The newest last; at most 32.
+    #[serde(default)]
+    pub machines: Vec<Stray>,
+    /// What those cost that are forgotten.
+    #[serde(default)]
+    pub earlier: Amount,
+}
+
+impl Strays {
+    /// What all of them have cost until `now`, in the vendor's currency.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`]
+    pub fn cost(&self, now: Timestamp) -> Result<Amount, MoneyError> {
+        self.machines.iter().try_fold(self.earlier, |sum, stray| sum.plus(stray.cost(now)?))
+    }
+
+    /// Writes one down. False: there is no room before another is closed.
+    fn note(&mut self, instance: &Instance, now: Timestamp) -> bool {
+        if self.machines.len() >= MOST_STRAYS {
+            let Some(old) = self.machines.iter().position(|stray| stray.machine.accounted_at.is_some())
+            else {
+                return false;
+            };
+            let Some(earlier) = self.machines[old].cost(now).and_then(|cost| self.earlier.plus(cost)).ok()
+            else {
+                return false;
+            };
+            self.earlier = earlier;
+            self.machines.remove(old);
+        }
+        let machine = Machine::new(instance, now, now);
+        self.machines.push(Stray { name: instance.name.to_string(), machine });
+        true
+    }
+
+    fn knows(&self, instance: &Instance) -> bool {
+        self.machines.iter().any(|stray| stray.machine.instance == instance.id)
+    }
+}
+
+/// What a pass leaves.
+#[derive(Clone, Debug)]
+pub struct Pass {
+    /// The strays as they are now.
+    pub strays: Strays,
+    /// Whether they have to be persisted before the next pass.
+    pub changed: bool,
+    /// When the next pass should follow: at once where something was written down and is now to be ended. None: as usual.
+    pub again: Option<Duration>,
+    /// Machines that their claims do not know they have: for [`crate::Record::found`].
+    pub found: Vec<Verdict>,
+    /// Calls that failed. What they were for is done again in the next pass.
+    pub errors: Vec<Error>,
+}
+
+/// Why a pass came to nothing: nothing is concluded from a list that is not whole.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoPass<E> {
+    /// The vendor did not list its machines.
+    #[error(transparent)]
+    List(Error),
+    /// The claims could not be read.
+    #[error("the claims could not be read, so no machine is taken for an orphan: {0}")]
+    Read(E),
+}
+
+/// One pass: of those that were written down and are due it asks for the end; where none is due, it lists all machines.
+/// Some vendors take one question a second: whoever lists first would never come to delete. `claims` reads all claims,
+/// consistently; where machines are listed it is not begun before. A machine is written down first, and deleted in a later
+/// pass, when `strays` as they are persisted hold it.
+///
+/// # Errors
+/// [`NoPass`]: nothing was done.
+pub async fn collect<E>(
+    driver: &dyn Driver,
+    tenant: &Tenant,
+    strays: &Strays,
+    claims: impl Future<Output = Result<Live, E>>,
+    limits: &Limits,
+    clock: &dyn Clock,
+) -> Result<Pass, NoPass<E>> {
+    let (settles, now) = (driver.settles_after(), clock.now());
+    let mut pass =
+        Pass { strays: strays.clone(), changed: false, again: None, found: Vec::new(), errors: Vec::new() };
+    if strays.machines.iter().any(|stray| is_due(&stray.machine, now)) {
+        let live = claims.await.map_err(NoPass::Read)?;
+        pass.let_go(&live);
+        pass.end(driver, &live, settles, now).await;
+        return Ok(pass);
+    }
+    let all = driver.list(tenant).await.map_err(NoPass::List)?;
+    let live = claims.await.map_err(NoPass::Read)?;
+    pass.let_go(&live);
+    pass.believe(&all, settles, now);
+    pass.account(driver, limits, now).await;
+    for verdict in orphans(tenant, &all, &live, settles, now) {
+        if verdict.is_of_claim() {
+            pass.found.push(verdict);
+        } else if !pass.strays.knows(&verdict.instance) && pass.strays.note(&verdict.instance, now) {
+            (pass.changed, pass.again) = (true, Some(Duration::ZERO));
+        }
+    }
+    Ok(pass)
+}
+
+/// Whether the end of a machine that was written down is to be asked for.
+fn is_due(machine: &Machine, now: Timestamp) -> bool {
+    machine.gone_at.is_none() && machine.confirmed_at.is_none() && delete_due(machine, now).is_none()
+}
+
+impl Pass {
+    /// One that its claim has come to know is the claim's to end and to pay for.
+    fn let_go(&mut self, live: &Live) {
+        let before = self.strays.machines.len();
+        self.strays.machines.retain(|stray| {
+            !InstanceName::parse(&stray.name).is_some_and(|name| live.knows(&name, &stray.machine.instance))
+        });
+        self.changed |= before != self.strays.machines.len();
+    }
+
+    /// Asks for the end of those that are due and have no claim still.
+    async fn end(&mut self, driver: &dyn Driver, live: &Live, settles: Duration, now: Timestamp) {
+        let due = self.strays.machines.iter_mut().filter(|stray| is_due(&stray.machine, now));
+        for Stray { name, machine } in due.take(MOST_DELETES) {
+            let name = InstanceName::parse(name);
+            let why = name.and_then(|name| live.judge(&name, &machine.instance, settles, now));
+            let asked = if why != Some(Why::NoClaim) {
+                // It is looked at again when it is due again.
+                machine.delete_asked_at = Some(now);
+                machine.deletes = machine.deletes.saturating_add(1);
+                Ok(())
+            } else if machine.unsure_at.is_some() {
+                look(driver, machine, settles, now).await
+            } else {
+                delete(driver, machine, now).await
+            };
+            self.again = Some(Duration::ZERO);
+            match asked {
+                Ok(()) => self.changed = true,
+                Err(Error::Throttled { after, .. }) => {
+                    self.again = Some(after);
+                    break;
+                }
+                Err(error) => {
+                    self.changed = true;
+                    self.errors.push(error);
+                }
+            }
+        }
+    }
+
+    /// What the list says of those that were said to be gone.
+    fn believe(&mut self, all: &[Instance], settles: Duration, now: Timestamp) {
+        for Stray { machine, .. } in &mut self.strays.machines {
+            let listed = all.iter().find(|instance| instance.id == machine.instance);
+            let state = listed.map(|instance| instance.state);
+            let lives = state.is_some_and(|state| state != State::Over);
+            if let (Some(instance), None) = (listed, machine.gone_at) {
+                let before = machine.clone();
+                machine.note(instance, now);
+                self.changed |= before != *machine;
+            }
+            match (machine.gone_at, machine.confirmed_at) {
+                (Some(gone), None) => match believe(machine, gone, state, settles, now) {
+                    Belief::Late(_) => continue,
+                    Belief::Lives => machine.refute(),
+                    Belief::Gone => machine.confirmed_at = Some(now),
+                },
+                (_, Some(closed)) if lives && after(closed, settles) <= now => machine.refute(),
+                _ => continue,
+            }
+            self.changed = true;
+        }
+    }
+
+    /// Asks what those cost that are over.
+    async fn account(&mut self, driver: &dyn Driver, limits: &Limits, now: Timestamp) {
+        let over = |machine: &&mut Machine| machine.confirmed_at.is_some() && machine.accounted_at.is_none();
+        let machines = self.strays.machines.iter_mut().map(|stray| &mut stray.machine);
+        for machine in machines.filter(over).take(MOST_CHARGES) {
+            let late = machine.confirmed_at.is_some_and(|at| after(at, limits.account) <= now);
+            let charge = match driver.charged(&machine.instance).await {
+                Ok(charge) => charge.filter(|charge| charge.is_final || late),
+                Err(error) => {
+                    self.errors.push(error);
+                    None
+                }
+            };
+            if charge.is_some() || late {
+                machine.charged = charge.map(|charge| charge.amount);
+                machine.accounted_at = Some(now);
+                self.changed = true;
+            }
+        }
+    }
+}
+
+/// Asks for its end, and takes down what came of that.
+async fn delete(driver: &dyn Driver, machine: &mut Machine, now: Timestamp) -> Result<(), Error> {
+    let answer = driver.delete(&machine.instance).await;
+    if !matches!(answer, Err(Error::Throttled { .. })) {
+        machine.note_delete(answer.as_ref().copied(), now);
+    }
+    answer.map(|_| ())
+}
+
+/// Looks what came of a deletion whose answer was lost.
+async fn look(
+    driver: &dyn Driver,
+    machine: &mut Machine,
+    settles: Duration,
+    now: Timestamp,
+) -> Result<(), Error> {
+    match driver.get(&machine.instance).await {
+        Ok(Some(instance)) => machine.note_unsure(matches!(instance.state, State::Ending | State::Over)),
+        Ok(None) if after(machine.known_at, settles) <= now => machine.note_unsure(true),
+        // It is asked for again, whatever came of it.
+        Ok(None) => machine.note_unsure(false),
+        Err(error @ Error::Throttled { .. }) => return Err(error),
+        Err(error) => {
+            machine.note_unsure(false);
+            return Err(error);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,339 @@
+//! The two calls that a caller makes for a claim: [`launch()`], which rents, and [`step()`], which does all the rest.
+
+use std::time::Duration;
+
+use cooperator_core::money::Amount;
+use cooperator_core::time::{Clock, Timestamp};
+use cooperator_providers::{
+    Charge, Deleted, Driver, Error, Instance, InstanceId, InstanceName, Order, Payload, State,
+};
+
+use crate::blocks::Target;
+use crate::decide::{Answer, FRESH, Limits, Question, Seen, Step, View, Wish, decide};
+use crate::machine::Machine;
+use crate::news::{Advance, News};
+use crate::record::{MOST_SPARES, Permit, Reason, Record};
+use crate::times::after;
+
+/// Questions that a step asks at most.
+const MOST_QUESTIONS: usize = 8;
+/// Until the next step where something was changed: at once, once it is persisted.
+const NOW: Duration = Duration::ZERO;
+/// After a question that was not answered.
+const UNANSWERED: Duration = Duration::from_secs(5);
+
+/// Rents what `record` intends: the one call that does. `record` has been persisted since [`Record::begin`] gave the permit.
+/// `driver` is that of the launch's Provider. A permit that is not of this record, or is older than [`FRESH`], rents
+/// nothing: the launch is closed as never made.
+pub async fn launch(
+    permit: Permit,
+    record: &Record,
+    name: &InstanceName,
+    payload: Payload,
+    driver: &dyn Driver,
+    clock: &dyn Clock,
+) -> Advance {
+    let mut record = record.clone();
+    let now = clock.now();
+    let mut news = Vec::new();
+    let of_permit = |number, intended_at| permit.number == number && permit.intended_at == intended_at;
+    let current =
+        record.current_mut().filter(|launch| launch.is_doubtful() && launch.doubtful_since.is_none());
+    let Some(current) = current.filter(|launch| of_permit(launch.number, launch.intended_at)) else {
+        return Advance { record, changed: false, again: Some(NOW), news };
+    };
+    if after(permit.intended_at, FRESH) < now {
+        current.end(Reason::NeverMade, "it was held up for too long to be asked for");
+        current.close(now);
+        news.push(News::NotMade { reason: Reason::NeverMade, error: None });
+        return Advance { record, changed: true, again: None, news };
+    }
+    let order = Order {
+        name: name.clone(),
+        offer: current.offer.clone(),
+        disk_gib: current.disk_gib,
+        bid: current.bid,
+        payload,
+    };
+    match driver.create(&order).await {
+        Ok(instance) => {
+            let mut machine = Machine::new(&instance, now, clock.now());
+            news.push(News::Made { instance: instance.id.clone() });
+            if instance.state == State::Stopped {
+                // It never ran.
+                machine.stopped_at = Some(machine.from());
+                current.end(Reason::BidRefused, &instance.said);
+                news.push(News::Ending { instance: instance.id.clone(), reason: Reason::BidRefused });
+                news.push(News::Block { target: Target::of(&order.offer), reason: Reason::BidRefused });
+            }
+            current.machine = Some(machine);
+        }
+        Err(error) if error.may_have_happened() => {
+            current.doubtful_since = Some(clock.now());
+            news.push(News::Doubtful { error });
+        }
+        Err(error) => {
+            let reason = reason_of(&error);
+            current.end(reason, &error.to_string());
+            current.close(clock.now());
+            if matches!(reason, Reason::NoCapacity | Reason::Refused) {
+                news.push(News::Block { target: Target::Offer(order.offer.id.clone()), reason });
+            }
+            news.push(News::NotMade { reason, error: Some(error) });
+        }
+    }
+    let again = record.open().map(|_| NOW);
+    Advance { record, changed: true, again, news }
+}
+
+/// Why nothing was made.
+fn reason_of(error: &Error) -> Reason {
+    match error {
+        Error::NoCapacity { .. } => Reason::NoCapacity,
+        Error::AccountLimit { .. } => Reason::AccountLimit,
+        Error::Refused { .. } | Error::Unauthorized { .. } => Reason::Refused,
+        Error::Throttled { .. }
+        | Error::Unavailable { .. }
+        | Error::Ambiguous { .. }
+        | Error::Malformed { .. } => Reason::Unanswered,
+    }
+}
+
+/// Goes on with the machines of `record` that are at `provider`, whose driver is given. It never rents, and makes at most
+/// one call that changes something: the deletion of a machine whose end stands in `record`.
+pub async fn step(
+    record: &Record,
+    provider: &str,
+    name: &InstanceName,
+    wish: &Wish,
+    limits: &Limits,
+    driver: &dyn Driver,
+    clock: &dyn Clock,
+) -> Advance {
+    let now = clock.now();
+    let view = View { record, provider, name, settles: driver.settles_after(), limits, wish, now };
+    let mut seen = Seen::default();
+    let mut act = Act {
+        record: record.clone(),
+        provider,
+        now,
+        changed: false,
+        again: Some(UNANSWERED),
+        news: Vec::new(),
+    };
+    for _ in 0..MOST_QUESTIONS {
+        match decide(&view, &seen) {
+            Step::Look(question) => look(driver, name, question, &mut seen, &mut act.news).await,
+            Step::Delete(id) => {
+                let answer = driver.delete(&id).await;
+                act.deleted(&id, answer, clock.now());
+                break;
+            }
+            step => {
+                act.apply(step);
+                break;
+            }
+        }
+    }
+    Advance { record: act.record, changed: act.changed, again: act.again, news: act.news }
+}
+
+/// Asks, and takes down what came.
+async fn look(
+    driver: &dyn Driver,
+    name: &InstanceName,
+    question: Question,
+    seen: &mut Seen,
+    news: &mut Vec<News>,
+) {
+    match question {
+        Question::One(id) => {
+            let answer = answer(driver.get(&id).await, news);
+            seen.ones.push((id, answer));
+        }
+        Question::All => seen.all = answer(driver.list(name.tenant()).await, news),
+        Question::Charge(id) => seen.charge = answer(driver.charged(&id).await, news),
+    }
+}
+
+fn answer<T>(result: Result<T, Error>, news: &mut Vec<News>) -> Answer<T> {
+    match result {
+        Ok(got) => Answer::Got(got),
+        Err(error) => {
+            let wait = match &error {
+                Error::Throttled { after, .. } => *after,
+                _ => UNANSWERED,
+            };
+            news.push(News::Unanswered { error });
+            Answer::Failed(wait)
+        }
+    }
+}
+
+/// A record while a step is applied to it.
+struct Act<'a> {
+    record: Record,
+    provider: &'a str,
+    now: Timestamp,
+    changed: bool,
+    again: Option<Duration>,
+    news: Vec<News>,
+}
+
+impl Act<'_> {
+    fn apply(&mut self, step: Step) {
+        self.again = Some(NOW);
+        self.changed = true;
+        match step {
+            Step::Idle => self.rest(None),
+            Step::Wait(wait) => self.rest(Some(wait)),
+            Step::Look(_) | Step::Delete(_) => self.rest(Some(UNANSWERED)),
+            Step::Adopt(kept, spares) => self.adopt(&kept, &spares),
+            Step::NeverMade => self.never_made(),
+            Step::Note(instance) => self.note(&instance),
+            Step::Lost => {
+                let now = self.now;
+                self.on_kept(|machine| machine.lost_at = Some(now));
+            }
+            Step::End(reason, message, last) => self.end(reason, &message, last.as_ref()),
+            Step::Sure(id, done) => {
+                self.record.change(self.provider, &id, self.now, |machine| machine.note_unsure(done));
+            }
+            Step::Double(others) => self.double(&others),
+            Step::Refute(id) => {
+                self.record.change(self.provider, &id, self.now, Machine::refute);
+                self.news.push(News::Revived { instance: id });
+            }
+            Step::Confirm(id) => self.confirm(id),
+            Step::Account(id, charge) => self.account(id, charge),
+        }
+    }
+
+    /// Nothing was changed.
+    fn rest(&mut self, again: Option<Duration>) {
+        self.changed = false;
+        self.again = again;
+    }
+
+    fn on_kept(&mut self, change: impl FnOnce(&mut Machine)) {
+        if let Some(machine) = self.record.current_mut().and_then(|launch| launch.machine.as_mut()) {
+            change(machine);
+        }
+    }
+
+    fn adopt(&mut self, kept: &Instance, spares: &[Instance]) {
+        let now = self.now;
+        let Some(launch) = self.record.current_mut() else { return };
+        launch.machine = Some(Machine::new(kept, launch.intended_at, now));
+        launch.spares.extend(spares.iter().map(|spare| Machine::new(spare, launch.intended_at, now)));
+        self.news.push(News::Adopted { instance: kept.id.clone() });
+        self.news.extend(spares.iter().map(|spare| News::Double { instance: spare.id.clone() }));
+        if kept.state == State::Running {
+            self.news.push(News::Running { instance: kept.id.clone() });
+        }
+    }
+
+    fn never_made(&mut self) {
+        let now = self.now;
+        let Some(launch) = self.record.current_mut() else { return };
+        launch.end(Reason::NeverMade, "the vendor's answer was lost, and its list lacks the machine");
+        launch.close(now);
+        self.news.push(News::NotMade { reason: Reason::NeverMade, error: None });
+    }
+
+    fn note(&mut self, instance: &Instance) {
+        let now = self.now;
+        let mut first = false;
+        self.on_kept(|machine| {
+            first = machine.running_at.is_none() && instance.state == State::Running;
+            machine.note(instance, now);
+        });
+        if first {
+            self.news.push(News::Running { instance: instance.id.clone() });
+        }
+    }
+
+    fn end(&mut self, reason: Reason, message: &str, last: Option<&Instance>) {
+        let now = self.now;
+        let Some(launch) = self.record.current_mut() else { return };
+        launch.end(reason, message);
+        let target = Target::of(&launch.offer);
+        let Some(machine) = launch.machine.as_mut() else { return };
+        if let Some(instance) = last {
+            machine.note(instance, now);
+        }
+        if reason == Reason::Vanished {
+            machine.ended_at = machine.ended_at.or(machine.lost_at);
+        }
+        self.news.push(News::Ending { instance: machine.instance.clone(), reason });
+        if matches!(
+            reason,
+            Reason::LaunchTimeout | Reason::Failed | Reason::PreflightFailed | Reason::RegistrationTimeout
+        ) {
+            self.news.push(News::Block { target, reason });
+        }
+    }
+
+    fn double(&mut self, others: &[Instance]) {
+        let now = self.now;
+        let provider = self.provider;
+        let Some(launch) = self.record.launches.iter_mut().rfind(|launch| launch.provider == provider) else {
+            return;
+        };
+        let room = MOST_SPARES.saturating_sub(launch.spares.len());
+        for other in others.iter().take(room) {
+            launch.spares.push(Machine::new(other, launch.intended_at, now));
+            launch.confirmed_at = None;
+            self.news.push(News::Double { instance: other.id.clone() });
+        }
+    }
+
+    fn deleted(&mut self, id: &InstanceId, answer: Result<Deleted, Error>, now: Timestamp) {
+        if let Err(Error::Throttled { after, .. }) = &answer {
+            self.rest(Some(*after));
+            return;
+        }
+        let mut asked = 0;
+        self.record.change(self.provider, id, now, |machine| {
+            machine.note_delete(answer.as_ref().copied(), now);
+            asked = machine.deletes;
+        });
+        self.changed = true;
+        self.again = Some(NOW);
+        if !matches!(answer, Ok(Deleted::Gone { .. })) {
+            self.news.push(News::Lingers { instance: id.clone(), asked, error: answer.err() });
+        }
+    }
+
+    /// Amounts that no number holds are left out of the news; the record's own sums tell of them.
+    fn computed(&self, id: &InstanceId) -> Option<Amount> {
+        let (launch, machine) = self.record.machine(self.provider, id)?;
+        launch.computed(machine, self.now).ok()
+    }
+
+    fn confirm(&mut self, id: InstanceId) {
+        let now = self.now;
+        self.record.change(self.provider, &id, now, |machine| machine.confirmed_at = Some(now));
+        if let Some(amount) = self.computed(&id) {
+            self.news.push(News::Ended { instance: id, amount });
+        }
+    }
+
+    fn account(&mut self, id: InstanceId, charge: Option<Charge>) {
+        let now = self.now;
+        let computed = self.computed(&id);
+        let charged = charge.map(|charge| charge.amount);
+        self.record.change(self.provider, &id, now, |machine| {
+            machine.charged = charged;
+            machine.accounted_at = Some(now);
+        });
+        if let (Some(computed), Some(charged)) = (computed, charged)
+            && computed != charged
+        {
+            self.news.push(News::Drift { instance: id.clone(), computed, charged });
+        }
+        if let Some(amount) = charged.or(computed) {
+            self.news.push(News::Accounted { instance: id, amount });
+        }
+    }
+}
