@@ -110,10 +110,11 @@ pub fn orphans(
     now: Timestamp,
 ) -> Vec<Verdict> {
     let ours = instances.iter().filter(|instance| instance.name.tenant() == tenant);
-    ours.filter(|instance| instance.state != State::Over)
-        .filter_map(|instance| {
-            let why = live.judge(&instance.name, &instance.id, settles, now)?;
-            Some(Verdict { instance: instance.clone(), why })
-        })
-        .collect()
+    ours.filter_map(|instance| {
+        let why = live.judge(&instance.name, &instance.id, settles, now)?;
+        // One that is over is paid for by a claim that did not know it; without a claim it was some claim's, in its time.
+        let matters = instance.state != State::Over || why == Why::Double;
+        matters.then(|| Verdict { instance: instance.clone(), why })
+    })
+    .collect()
 }

@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use cooperator_core::money::Amount;
 use cooperator_core::time::Clock;
-use cooperator_providers::Verb;
 use cooperator_providers::testing::Fault;
+use cooperator_providers::{State, Verb};
 
 use super::world::{PROVIDER, World, payload, seconds};
 use crate::{Record, launch, step};
@@ -40,6 +40,10 @@ fn harm(world: &World, dice: &mut Dice) {
     ];
     let (verb, fault) = faults[usize::try_from(dice.throw(faults.len() as u64)).unwrap()];
     world.fake.fail_next(verb, fault);
+    if let Some(machine) = world.fake.instances().pop().filter(|_| dice.one_in(10)) {
+        let states = [State::Preempted, State::Stopped, State::Failed, State::Over];
+        world.fake.set_state(&machine.id, states[usize::try_from(dice.throw(4)).unwrap()]);
+    }
     match dice.throw(8) {
         0 => world.liar.empty_lists.store(1, Ordering::SeqCst),
         1 => world.liar.empty_gets.store(2, Ordering::SeqCst),
@@ -102,7 +106,8 @@ async fn tell(seed: u64) -> usize {
         }
         world.clock.advance(seconds(10));
     }
-    assert_eq!(world.fake.instances(), [], "seed {seed}");
+    let left = world.fake.instances().into_iter().find(|left| left.state != State::Over);
+    assert_eq!(left, None, "seed {seed}");
     let now = world.clock.now();
     for stray in &world.strays.machines {
         let billed = world.fake.bill().into_iter().find(|charge| charge.id == stray.machine.instance);
