@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use cooperator_core::market::Granularity;
 use cooperator_core::money::{Amount, MoneyError};
 use cooperator_core::time::{Clock, Timestamp};
 use cooperator_providers::{Driver, Error, Instance, InstanceName, State, Tenant};
 use serde::{Deserialize, Serialize};
 
-use crate::decide::{Belief, Limits, believe, delete_due};
+use crate::decide::Limits;
+use crate::ending::{Belief, ToEnd, believe, to_end};
 use crate::machine::Machine;
 use crate::orphans::{Live, Verdict, Why, orphans};
 use crate::times::{after, seconds};
@@ -34,13 +36,13 @@ impl Stray {
     ///
     /// # Errors
     /// [`MoneyError::Overflow`]
-    pub fn cost(&self, now: Timestamp) -> Result<Amount, MoneyError> {
+    pub fn cost(&self, granularity: Granularity, now: Timestamp) -> Result<Amount, MoneyError> {
         let machine = &self.machine;
         if let Some(charged) = machine.charged {
             return Ok(charged);
         }
         let seconds = seconds(machine.from(), machine.ended_at.unwrap_or(now));
-        machine.hourly.unwrap_or_default().amount(seconds)
+        machine.hourly.unwrap_or_default().amount(granularity.paid(seconds))
     }
 }
 
@@ -51,6 +53,9 @@ pub struct Strays {
     /// The newest last; at most 32.
     #[serde(default)]
     pub machines: Vec<Stray>,
+    /// What their vendor bills when a part was used: whoever knows its offers says so.
+    #[serde(default)]
+    pub granularity: Granularity,
     /// What those cost that are forgotten.
     #[serde(default)]
     pub earlier: Amount,
@@ -62,7 +67,7 @@ impl Strays {
     /// # Errors
     /// [`MoneyError::Overflow`]
     pub fn cost(&self, now: Timestamp) -> Result<Amount, MoneyError> {
-        self.machines.iter().try_fold(self.earlier, |sum, stray| sum.plus(stray.cost(now)?))
+        self.machines.iter().try_fold(self.earlier, |sum, stray| sum.plus(stray.cost(self.granularity, now)?))
     }
 
     /// Writes one down. False: there is no room before another is closed.
@@ -72,7 +77,8 @@ impl Strays {
             else {
                 return false;
             };
-            let Some(earlier) = self.machines[old].cost(now).and_then(|cost| self.earlier.plus(cost)).ok()
+            let Some(earlier) =
+                self.machines[old].cost(self.granularity, now).and_then(|cost| self.earlier.plus(cost)).ok()
             else {
                 return false;
             };
@@ -154,9 +160,10 @@ pub async fn collect<E>(
     Ok(pass)
 }
 
-/// Whether the end of a machine that was written down is to be asked for.
+/// Whether there is something to do to end a machine that was written down.
 fn is_due(machine: &Machine, now: Timestamp) -> bool {
-    machine.gone_at.is_none() && machine.confirmed_at.is_none() && delete_due(machine, now).is_none()
+    let open = machine.gone_at.is_none() && machine.confirmed_at.is_none();
+    open && !matches!(to_end(machine, now), ToEnd::Wait(_))
 }
 
 impl Pass {
@@ -180,10 +187,8 @@ impl Pass {
                 machine.delete_asked_at = Some(now);
                 machine.deletes = machine.deletes.saturating_add(1);
                 Ok(())
-            } else if machine.unsure_at.is_some() {
-                look(driver, machine, settles, now).await
             } else {
-                delete(driver, machine, now).await
+                end(driver, machine, settles, now).await
             };
             self.again = Some(Duration::ZERO);
             match asked {
@@ -246,13 +251,28 @@ impl Pass {
     }
 }
 
-/// Asks for its end, and takes down what came of that.
-async fn delete(driver: &dyn Driver, machine: &mut Machine, now: Timestamp) -> Result<(), Error> {
-    let answer = driver.delete(&machine.instance).await;
-    if !matches!(answer, Err(Error::Throttled { .. })) {
-        machine.note_delete(answer.as_ref().copied(), now);
+/// Takes the next step to a machine's end.
+async fn end(
+    driver: &dyn Driver,
+    machine: &mut Machine,
+    settles: Duration,
+    now: Timestamp,
+) -> Result<(), Error> {
+    match to_end(machine, now) {
+        ToEnd::Wait(_) => Ok(()),
+        ToEnd::Mark => {
+            machine.unsure_at = Some(now);
+            Ok(())
+        }
+        ToEnd::Look => look(driver, machine, settles, now).await,
+        ToEnd::Delete => {
+            let answer = driver.delete(&machine.instance).await;
+            if !matches!(answer, Err(Error::Throttled { .. })) {
+                machine.note_delete(answer.as_ref().copied(), now);
+            }
+            answer.map(|_| ())
+        }
     }
-    answer.map(|_| ())
 }
 
 /// Looks what came of a deletion whose answer was lost.

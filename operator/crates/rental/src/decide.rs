@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use cooperator_core::backoff::Backoff;
 use cooperator_core::time::Timestamp;
 use cooperator_providers::{Charge, Instance, InstanceId, InstanceName, PATIENCE, State};
 
+use crate::ending::{Belief, DELETES, ToEnd, believe, to_end};
 use crate::machine::Machine;
 use crate::record::{Launch, MOST_SPARES, Reason, Record};
 use crate::times::{after, between};
@@ -13,8 +13,6 @@ use crate::times::{after, between};
 /// For so long after it was written down an intent may be carried out. What holds a permit for longer was held up, and
 /// somebody else may have taken over.
 pub const FRESH: Duration = Duration::from_secs(10);
-/// Between two deletions of one machine.
-pub const DELETES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(20));
 /// Between two looks for a machine that is in doubt, begins or ends.
 const SOON: Duration = Duration::from_secs(5);
 /// Between two looks at a machine that runs.
@@ -130,8 +128,10 @@ pub enum Step {
     Lost,
     /// Write down why the machine is to end, with the last that was seen of it.
     End(Reason, String, Option<Instance>),
-    /// Ask for the deletion of this one, whose end is written down.
+    /// Ask for the deletion of this one, which is written down.
     Delete(InstanceId),
+    /// Write down that the deletion of this one is to be asked for.
+    Mark(InstanceId),
     /// Write down whether a deletion of this one was done whose answer was lost.
     Sure(InstanceId, bool),
     /// Write down further machines of the claim's name.
@@ -191,24 +191,26 @@ fn ending(view: &View<'_>, seen: &Seen) -> Step {
     rest.map_or(Step::Idle, Step::Wait)
 }
 
-/// Asks for its end. Where an answer was lost it is looked up first what came of that: the machine may have ended then.
+/// Asks for its end.
 fn delete(view: &View<'_>, seen: &Seen, machine: &Machine) -> Step {
     let id = || machine.instance.clone();
     let settled = after(machine.known_at, view.settles) <= view.now;
-    if let Some(unsure) = machine.unsure_at {
-        match seen.of(&machine.instance) {
-            Answer::None => return Step::Look(Question::One(id())),
-            Answer::Got(Some(instance)) => {
-                return Step::Sure(id(), matches!(instance.state, State::Ending | State::Over));
+    match to_end(machine, view.now) {
+        ToEnd::Wait(due) => view.until(due, DELETES.delay(u32::MAX)),
+        ToEnd::Mark => Step::Mark(id()),
+        ToEnd::Delete => Step::Delete(id()),
+        ToEnd::Look => match seen.of(&machine.instance) {
+            Answer::None => Step::Look(Question::One(id())),
+            Answer::Failed(wait) if machine.unsure_at.is_some_and(|at| view.now < after(at, PATIENCE)) => {
+                Step::Wait(*wait)
             }
-            Answer::Got(None) if settled => return Step::Sure(id(), true),
-            Answer::Failed(wait) if view.now < after(unsure, PATIENCE) => return Step::Wait(*wait),
-            Answer::Got(None) | Answer::Failed(_) => {}
-        }
-    }
-    match delete_due(machine, view.now) {
-        Some(due) => view.until(due, DELETES.delay(u32::MAX)),
-        None => Step::Delete(id()),
+            // It is asked for again, whatever came of it.
+            Answer::Failed(_) => Step::Sure(id(), false),
+            Answer::Got(None) => Step::Sure(id(), settled),
+            Answer::Got(Some(instance)) => {
+                Step::Sure(id(), matches!(instance.state, State::Ending | State::Over))
+            }
+        },
     }
 }
 
@@ -230,44 +232,6 @@ fn confirm(view: &View<'_>, seen: &Seen, machine: &Machine, gone: Timestamp) -> 
         Belief::Lives => Step::Refute(machine.instance.clone()),
         Belief::Gone => Step::Confirm(machine.instance.clone()),
     }
-}
-
-/// What is to be believed of a machine that was said to be gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Belief {
-    /// Nothing before this moment: an answer may be late.
-    Late(Timestamp),
-    /// It lives.
-    Lives,
-    /// It is gone.
-    Gone,
-}
-
-/// Whether a machine that was said to be gone at `gone` is, by how a complete list shows it.
-pub(crate) fn believe(
-    machine: &Machine,
-    gone: Timestamp,
-    listed: Option<State>,
-    settles: Duration,
-    now: Timestamp,
-) -> Belief {
-    let known = after(machine.known_at, settles);
-    let late = after(gone, settles);
-    match listed {
-        None | Some(State::Over) if now < known => Belief::Late(known),
-        None | Some(State::Over) => Belief::Gone,
-        // What was said of a machine that the vendor's other answers may not have known yet is worth nothing; later on it
-        // is rather the list that is late.
-        Some(state) if state != State::Ending && gone < known => Belief::Lives,
-        Some(_) if now < late => Belief::Late(late),
-        Some(_) => Belief::Lives,
-    }
-}
-
-/// When its deletion is to be asked for, for ever, less and less often. None: now.
-pub(crate) fn delete_due(machine: &Machine, now: Timestamp) -> Option<Timestamp> {
-    let due = machine.delete_asked_at.map(|asked| after(asked, DELETES.delay(machine.deletes)));
-    due.filter(|due| now < *due)
 }
 
 /// Whether a launch here has room for one more machine.

@@ -6,8 +6,8 @@
 //!    compare-and-swap; where that fails it drops the permit. Only then it calls [`launch()`] with the permit, which makes
 //!    the one call that rents. A permit lives in memory alone: whoever died with it did not rent, or left a doubt behind
 //!    that [`step()`] settles. There is no other way to rent.
-//! 2. [`step()`] looks, and makes at most one call that changes something at the vendor: a delete whose reason stands in
-//!    the record it was given. It is called again whenever [`Advance::again`] says, with the newest record.
+//! 2. [`step()`] looks, and makes at most one call that changes something at the vendor: a delete that stands in the
+//!    record it was given, with its reason. It is called again whenever [`Advance::again`] says, with the newest record.
 //! 3. After each call the caller persists [`Advance::record`] if [`Advance::changed`], before it calls again. If that fails
 //!    it reads the record anew and goes on with that: each step may run any number of times on the same old record.
 //! 4. [`collect()`] is called for each provider every few seconds. It ends what has no claim, and tells what a claim does not
@@ -20,6 +20,7 @@ pub mod blocks;
 pub mod breaker;
 pub mod collect;
 pub mod decide;
+mod ending;
 pub mod ledger;
 pub mod machine;
 pub mod news;

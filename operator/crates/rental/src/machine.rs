@@ -36,7 +36,7 @@ pub struct Machine {
     /// When its deletion was last asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub delete_asked_at: Option<Timestamp>,
-    /// When a deletion was asked for of which it is not known whether it was done.
+    /// When its deletion was to be asked for, as long as it is not known whether it was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsure_at: Option<Timestamp>,
     /// When the deletion was asked for that the vendor does: where it tells no end, the machine is paid for until then.
@@ -108,14 +108,18 @@ impl Machine {
         self.deletes = self.deletes.saturating_add(1);
         self.delete_asked_at = Some(now);
         match answer {
-            Ok(Deleted::Ending) => self.accepted_at = self.accepted_at.or(Some(now)),
+            Ok(Deleted::Ending) => {
+                self.accepted_at = self.accepted_at.or(Some(now));
+                self.unsure_at = None;
+            }
             Ok(Deleted::Gone { at }) => {
                 self.accepted_at = self.accepted_at.or(Some(now));
+                self.unsure_at = None;
                 self.gone_at = Some(now);
                 self.ended_at = at.or(self.ended_at).or(self.accepted_at);
             }
-            Err(error) if error.may_have_happened() => self.unsure_at = self.unsure_at.or(Some(now)),
-            Err(_) => {}
+            Err(error) if error.may_have_happened() => {}
+            Err(_) => self.unsure_at = None,
         }
     }
 

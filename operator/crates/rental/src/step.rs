@@ -196,6 +196,10 @@ impl Act<'_> {
                 self.on_kept(|machine| machine.lost_at = Some(now));
             }
             Step::End(reason, message, last) => self.end(reason, &message, last.as_ref()),
+            Step::Mark(id) => {
+                let now = self.now;
+                self.record.change(self.provider, &id, now, |machine| machine.unsure_at = Some(now));
+            }
             Step::Sure(id, done) => {
                 self.record.change(self.provider, &id, self.now, |machine| machine.note_unsure(done));
             }

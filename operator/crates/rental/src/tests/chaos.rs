@@ -2,6 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
+use cooperator_core::market::Granularity;
 use cooperator_core::money::Amount;
 use cooperator_core::time::Clock;
 use cooperator_providers::testing::Fault;
@@ -111,7 +112,11 @@ async fn tell(seed: u64) -> usize {
     let now = world.clock.now();
     for stray in &world.strays.machines {
         let billed = world.fake.bill().into_iter().find(|charge| charge.id == stray.machine.instance);
-        assert_eq!(stray.cost(now).ok(), billed.map(|charge| charge.amount), "seed {seed}");
+        assert_eq!(
+            stray.cost(Granularity::Second, now).ok(),
+            billed.map(|charge| charge.amount),
+            "seed {seed}"
+        );
     }
     // What a record held that was removed by hand is known to the vendor alone.
     if !removed {

@@ -149,8 +149,9 @@ async fn a_deletion_that_finds_nothing_before_answers_settle_is_asked_for_again(
     world.rent().await;
     world.liar.empty_deletes.store(1, Ordering::SeqCst);
     world.end();
-    world.step().await;
-    world.step().await;
+    for _ in 0..3 {
+        world.step().await;
+    }
     assert!(world.record.launches[0].machine.as_ref().unwrap().gone_at.is_some());
     world.run(15).await;
     assert!(!world.record.is_closed(), "its list may be late");
@@ -208,6 +209,28 @@ async fn of_two_machines_that_a_doubt_finds_the_oldest_is_kept_and_the_other_is_
     assert_eq!(world.record.kept().unwrap().instance, id(1));
     assert_eq!(world.fake.instances().len(), 1);
     world.finish().await;
+}
+
+#[tokio::test]
+async fn a_deletion_whose_caller_died_is_paid_for_until_it_was_asked_for() {
+    let mut world = World::new();
+    world.rent().await;
+    world.run(100).await;
+    world.fake.fail_always(Verb::Charged, Fault::Unavailable);
+    world.end();
+    for _ in 0..2 {
+        world.step().await;
+    }
+    world.liar.forget_ends.store(true, Ordering::SeqCst);
+    let before = world.record.clone();
+    world.step().await;
+    assert!(world.fake.instances().is_empty());
+    world.record = before;
+    world.clock.advance(seconds(50));
+    world.run(3000).await;
+    assert!(world.record.is_accounted());
+    assert_eq!(world.record.lines(world.clock.now()).unwrap()[0].seconds, 100);
+    assert_eq!(world.cost(), world.bill());
 }
 
 #[tokio::test]

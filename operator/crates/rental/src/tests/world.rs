@@ -1,7 +1,7 @@
 //! A claim, its record, a vendor that can be made to lie, and a caller who does as the contract says.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,6 +28,8 @@ pub struct Liar {
     pub empty_gets: AtomicU32,
     /// So many deletes are answered with "there is none", and not done.
     pub empty_deletes: AtomicU32,
+    /// It tells no time of an end.
+    pub forget_ends: AtomicBool,
 }
 
 fn lies(left: &AtomicU32) -> bool {
@@ -61,7 +63,14 @@ impl Driver for Liar {
     }
 
     async fn delete(&self, id: &InstanceId) -> Result<Deleted, Error> {
-        if lies(&self.empty_deletes) { Ok(Deleted::Gone { at: None }) } else { self.fake.delete(id).await }
+        if lies(&self.empty_deletes) {
+            return Ok(Deleted::Gone { at: None });
+        }
+        let forgets = self.forget_ends.load(Ordering::SeqCst);
+        self.fake.delete(id).await.map(|deleted| match deleted {
+            Deleted::Gone { .. } if forgets => Deleted::Gone { at: None },
+            other => other,
+        })
     }
 
     async fn charged(&self, id: &InstanceId) -> Result<Option<Charge>, Error> {
@@ -127,8 +136,13 @@ impl World {
         fake.boots_in(seconds(30));
         let tenant = Tenant::of("6f1c2a700b1d").unwrap();
         let zero = || AtomicU32::new(0);
-        let liar =
-            Liar { fake: fake.clone(), empty_lists: zero(), empty_gets: zero(), empty_deletes: zero() };
+        let liar = Liar {
+            fake: fake.clone(),
+            empty_lists: zero(),
+            empty_gets: zero(),
+            empty_deletes: zero(),
+            forget_ends: AtomicBool::new(false),
+        };
         let name = tenant.name(CLAIM).unwrap();
         let (record, strays, limits) = (Record::default(), Strays::default(), Limits::default());
         Self { clock, fake, liar, tenant, name, record, strays, wish: Wish::Keep, limits, news: Vec::new() }
