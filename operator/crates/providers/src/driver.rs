@@ -220,6 +220,11 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// [`Error`]; that there is none is [`Deleted::Gone`].
     async fn delete(&self, id: &InstanceId) -> Result<Deleted, Error>;
 
+    /// Whether it keeps an account by machine: then one on which it has nothing to say, long after its end, cost nothing.
+    fn keeps_account(&self) -> bool {
+        false
+    }
+
     /// What the vendor has charged for a machine. `None`: it keeps no such account, or has nothing on this machine yet.
     ///
     /// # Errors
@@ -236,6 +241,10 @@ impl<D: Driver + ?Sized> Driver for std::sync::Arc<D> {
 
     fn settles_after(&self) -> Duration {
         D::settles_after(self)
+    }
+
+    fn keeps_account(&self) -> bool {
+        D::keeps_account(self)
     }
 
     async fn offers(&self, query: &Query) -> Result<Vec<Offer>, Error> {

@@ -109,6 +109,10 @@ impl<D: Driver> Driver for Metered<D> {
         self.inner.settles_after()
     }
 
+    fn keeps_account(&self) -> bool {
+        self.inner.keeps_account()
+    }
+
     async fn offers(&self, query: &Query) -> Result<Vec<Offer>, Error> {
         let since = self.clock.now();
         self.counted(Verb::Offers, since, self.inner.offers(query).await)

@@ -234,16 +234,22 @@ impl Pass {
         let over = |machine: &&mut Machine| machine.confirmed_at.is_some() && machine.accounted_at.is_none();
         let machines = self.strays.machines.iter_mut().map(|stray| &mut stray.machine);
         for machine in machines.filter(over).take(MOST_CHARGES) {
+            if !driver.keeps_account() {
+                machine.accounted_at = Some(now);
+                self.changed = true;
+                continue;
+            }
             let late = machine.confirmed_at.is_some_and(|at| after(at, limits.account) <= now);
-            let charge = match driver.charged(&machine.instance).await {
-                Ok(charge) => charge.filter(|charge| charge.is_final || late),
+            let charged = match driver.charged(&machine.instance).await {
+                Ok(None) => late.then_some(Amount::ZERO),
+                Ok(Some(charge)) => (charge.is_final || late).then_some(charge.amount),
                 Err(error) => {
                     self.errors.push(error);
                     None
                 }
             };
-            if charge.is_some() || late {
-                machine.charged = charge.map(|charge| charge.amount);
+            if charged.is_some() || late {
+                machine.charged = charged;
                 machine.accounted_at = Some(now);
                 self.changed = true;
             }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cooperator_core::money::Amount;
 use cooperator_core::time::Timestamp;
 use cooperator_providers::{Charge, Instance, InstanceId, InstanceName, PATIENCE, State};
 
@@ -60,6 +61,8 @@ pub struct View<'a> {
     pub name: &'a InstanceName,
     /// How long the vendor's answers lag.
     pub settles: Duration,
+    /// Whether the vendor keeps an account by machine.
+    pub accounts: bool,
     /// How long things may take.
     pub limits: &'a Limits,
     /// What the claim wants.
@@ -120,6 +123,8 @@ pub enum Step {
     Look(Question),
     /// These are the machines of a launch that was in doubt: keep the first, end the others.
     Adopt(Instance, Vec<Instance>),
+    /// Write down that a list lacked the machine of a launch that is in doubt, and should have had it.
+    Missed,
     /// The launch that was in doubt made none.
     NeverMade,
     /// Write down what is new about the machine.
@@ -141,7 +146,7 @@ pub enum Step {
     /// This one is gone.
     Confirm(InstanceId),
     /// What this one cost will not change any more: the vendor's figure, or None for ours.
-    Account(InstanceId, Option<Charge>),
+    Account(InstanceId, Option<Amount>),
 }
 
 /// What to do next.
@@ -276,7 +281,15 @@ fn doubt(view: &View<'_>, seen: &Seen, launch: &Launch) -> Step {
     // A call that was lost may still have been on its way for as long as a call takes.
     let lost = launch.doubtful_since.unwrap_or(after(launch.intended_at, FRESH));
     let settled = after(after(lost, PATIENCE), view.settles);
-    if view.now < settled { view.until(settled, SOON) } else { Step::NeverMade }
+    if view.now < settled {
+        return view.until(settled, SOON);
+    }
+    // Not every vendor tells how many rows a list has: one that is empty by mistake is no proof.
+    match launch.missed_at.map(|missed| after(missed, SOON)) {
+        None => Step::Missed,
+        Some(again) if view.now < again => view.until(again, SOON),
+        Some(_) => Step::NeverMade,
+    }
 }
 
 fn rank(state: State) -> u8 {
@@ -350,16 +363,18 @@ fn missing(machine: &Machine, all: &[Instance]) -> Step {
 fn account(view: &View<'_>, seen: &Seen) -> Step {
     let here = |(launch, _): &(&Launch, &Machine)| launch.provider == view.provider;
     let Some((_, machine)) = view.record.unaccounted().find(here) else { return Step::Idle };
+    let id = || machine.instance.clone();
+    if !view.accounts {
+        return Step::Account(id(), None);
+    }
     let confirmed = machine.confirmed_at.unwrap_or(view.now);
     let late = after(confirmed, view.limits.account) <= view.now;
     match &seen.charge {
-        Answer::None => Step::Look(Question::Charge(machine.instance.clone())),
-        Answer::Got(Some(charge)) if charge.is_final => {
-            Step::Account(machine.instance.clone(), Some(charge.clone()))
-        }
-        // Some never say that it is final: what they have told for that long, they bill.
-        Answer::Got(charge) if late => Step::Account(machine.instance.clone(), charge.clone()),
-        Answer::Failed(_) if late => Step::Account(machine.instance.clone(), None),
+        Answer::None => Step::Look(Question::Charge(id())),
+        Answer::Got(Some(charge)) if charge.is_final || late => Step::Account(id(), Some(charge.amount)),
+        // Some never say that it is final: what they have told for that long, they bill, if it is nothing too.
+        Answer::Got(None) if late => Step::Account(id(), Some(Amount::ZERO)),
+        Answer::Failed(_) if late => Step::Account(id(), None),
         Answer::Failed(wait) => Step::Wait(BILL.max(*wait)),
         Answer::Got(_) => Step::Wait(BILL),
     }

@@ -61,8 +61,12 @@ impl Launch {
     /// # Errors
     /// [`MoneyError::Overflow`]
     pub fn computed(&self, machine: &Machine, now: Timestamp) -> Result<Amount, MoneyError> {
-        let (used, stopped) = used(machine, now);
-        let terms = self.terms();
+        let (used, stopped) = self.used(machine, now);
+        let mut terms = self.terms();
+        if terms.disk_month_micros == 0 && self.bid.is_none() {
+            // With the disk in the price, what the vendor says an hour costs is the price.
+            terms.hourly = machine.hourly.unwrap_or(terms.hourly);
+        }
         terms.amount(self.disk_gib, used)?.plus(terms.disk(self.disk_gib, stopped)?)
     }
 
@@ -76,8 +80,17 @@ impl Launch {
         all.map(|(machine, spare)| self.line(machine, spare, now)).collect()
     }
 
+    /// Seconds in which a machine was paid for in full, and in which its disk alone was. Where the disk is in the price, a
+    /// machine that is stopped is paid for in full.
+    fn used(&self, machine: &Machine, now: Timestamp) -> (u64, u64) {
+        let (from, to) = (machine.from(), machine.ended_at.unwrap_or(now));
+        let stopped = machine.stopped_at.filter(|_| self.offer.terms.disk_month_micros > 0);
+        let stopped = stopped.map_or(to, |at| at.clamp(from.min(to), to));
+        (seconds(from, stopped), seconds(stopped, to))
+    }
+
     fn line(&self, machine: &Machine, spare: bool, now: Timestamp) -> Result<Line, MoneyError> {
-        let (used, stopped_seconds) = used(machine, now);
+        let (used, stopped_seconds) = self.used(machine, now);
         let (amount, source) = match machine.charged {
             Some(charged) => (charged, Source::Charged),
             None => (self.computed(machine, now)?, Source::Computed),
@@ -98,13 +111,6 @@ impl Launch {
             is_final: machine.accounted_at.is_some(),
         })
     }
-}
-
-/// Seconds in which it was paid for in full, and in which its disk alone was.
-fn used(machine: &Machine, now: Timestamp) -> (u64, u64) {
-    let (from, to) = (machine.from(), machine.ended_at.unwrap_or(now));
-    let stopped = machine.stopped_at.map_or(to, |at| at.clamp(from.min(to), to));
-    (seconds(from, stopped), seconds(stopped, to))
 }
 
 impl Record {

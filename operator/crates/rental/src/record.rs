@@ -123,6 +123,9 @@ pub struct Launch {
     /// When the vendor's answer was lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub doubtful_since: Option<Timestamp>,
+    /// When a list first lacked its machine that should have had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub missed_at: Option<Timestamp>,
     /// The machine, once known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine: Option<Machine>,
@@ -236,6 +239,7 @@ impl Record {
             bid: intent.bid,
             intended_at: now,
             doubtful_since: None,
+            missed_at: None,
             machine: None,
             spares: Vec::new(),
             reason: None,
@@ -336,12 +340,21 @@ impl Record {
             }
             return revived;
         }
-        let Some(launch) = self.launches.iter_mut().rfind(|launch| launch.provider == provider) else {
-            return false;
-        };
-        if launch.is_doubtful() || launch.spares.len() >= MOST_SPARES {
+        let newest = self.launches.iter().rfind(|launch| launch.provider == provider);
+        if newest.is_none_or(Launch::is_doubtful) {
             return false;
         }
+        self.add_spare(provider, instance, now)
+    }
+
+    /// Writes down a further machine. It is rather one that was taken for never made than a second of the newest launch.
+    pub(crate) fn add_spare(&mut self, provider: &str, instance: &Instance, now: Timestamp) -> bool {
+        let here = |launch: &Launch| launch.provider == provider && launch.spares.len() < MOST_SPARES;
+        let never =
+            |launch: &Launch| launch.reason == Some(Reason::NeverMade) && launch.machines().next().is_none();
+        let index = self.launches.iter().rposition(|launch| here(launch) && never(launch));
+        let index = index.or_else(|| self.launches.iter().rposition(here));
+        let Some(launch) = index.and_then(|index| self.launches.get_mut(index)) else { return false };
         launch.spares.push(Machine::new(instance, launch.intended_at, now));
         launch.confirmed_at = None;
         true

@@ -5,14 +5,14 @@ use std::time::Duration;
 use cooperator_core::money::Amount;
 use cooperator_core::time::{Clock, Timestamp};
 use cooperator_providers::{
-    Charge, Deleted, Driver, Error, Instance, InstanceId, InstanceName, Order, Payload, State,
+    Deleted, Driver, Error, Instance, InstanceId, InstanceName, Order, Payload, State,
 };
 
 use crate::blocks::Target;
 use crate::decide::{Answer, FRESH, Limits, Question, Seen, Step, View, Wish, decide};
 use crate::machine::Machine;
 use crate::news::{Advance, News};
-use crate::record::{MOST_SPARES, Permit, Reason, Record};
+use crate::record::{Permit, Reason, Record};
 use crate::times::after;
 
 /// Questions that a step asks at most.
@@ -111,7 +111,8 @@ pub async fn step(
     clock: &dyn Clock,
 ) -> Advance {
     let now = clock.now();
-    let view = View { record, provider, name, settles: driver.settles_after(), limits, wish, now };
+    let (settles, accounts) = (driver.settles_after(), driver.keeps_account());
+    let view = View { record, provider, name, settles, accounts, limits, wish, now };
     let mut seen = Seen::default();
     let mut act = Act {
         record: record.clone(),
@@ -189,6 +190,12 @@ impl Act<'_> {
             Step::Wait(wait) => self.rest(Some(wait)),
             Step::Look(_) | Step::Delete(_) => self.rest(Some(UNANSWERED)),
             Step::Adopt(kept, spares) => self.adopt(&kept, &spares),
+            Step::Missed => {
+                let now = self.now;
+                if let Some(launch) = self.record.current_mut() {
+                    launch.missed_at = Some(now);
+                }
+            }
             Step::NeverMade => self.never_made(),
             Step::Note(instance) => self.note(&instance),
             Step::Lost => {
@@ -209,7 +216,7 @@ impl Act<'_> {
                 self.news.push(News::Revived { instance: id });
             }
             Step::Confirm(id) => self.confirm(id),
-            Step::Account(id, charge) => self.account(id, charge),
+            Step::Account(id, charged) => self.account(id, charged),
         }
     }
 
@@ -279,16 +286,10 @@ impl Act<'_> {
     }
 
     fn double(&mut self, others: &[Instance]) {
-        let now = self.now;
-        let provider = self.provider;
-        let Some(launch) = self.record.launches.iter_mut().rfind(|launch| launch.provider == provider) else {
-            return;
-        };
-        let room = MOST_SPARES.saturating_sub(launch.spares.len());
-        for other in others.iter().take(room) {
-            launch.spares.push(Machine::new(other, launch.intended_at, now));
-            launch.confirmed_at = None;
-            self.news.push(News::Double { instance: other.id.clone() });
+        for other in others {
+            if self.record.add_spare(self.provider, other, self.now) {
+                self.news.push(News::Double { instance: other.id.clone() });
+            }
         }
     }
 
@@ -323,10 +324,9 @@ impl Act<'_> {
         }
     }
 
-    fn account(&mut self, id: InstanceId, charge: Option<Charge>) {
+    fn account(&mut self, id: InstanceId, charged: Option<Amount>) {
         let now = self.now;
         let computed = self.computed(&id);
-        let charged = charge.map(|charge| charge.amount);
         self.record.change(self.provider, &id, now, |machine| {
             machine.charged = charged;
             machine.accounted_at = Some(now);

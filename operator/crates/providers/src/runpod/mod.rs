@@ -168,6 +168,10 @@ impl Driver for RunPod {
         Duration::from_secs(30)
     }
 
+    fn keeps_account(&self) -> bool {
+        true
+    }
+
     async fn offers(&self, query: &Query) -> Result<Vec<Offer>, Error> {
         self.client.within(Effect::Reads, self.catalog(query)).await
     }

@@ -262,6 +262,10 @@ impl Driver for Fake {
         Duration::try_from(self.lock().lag).unwrap_or_default()
     }
 
+    fn keeps_account(&self) -> bool {
+        true
+    }
+
     async fn offers(&self, query: &Query) -> Result<Vec<Offer>, Error> {
         self.call(Verb::Offers, (None, None), |inner, _, _| {
             Ok(inner.offers.iter().filter(|offer| query.takes(offer)).cloned().collect())

@@ -224,6 +224,10 @@ impl Driver for Vast {
         Duration::from_secs(30)
     }
 
+    fn keeps_account(&self) -> bool {
+        true
+    }
+
     async fn offers(&self, query: &Query) -> Result<Vec<Offer>, Error> {
         self.client.within(Effect::Reads, self.search(query)).await
     }

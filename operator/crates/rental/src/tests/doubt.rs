@@ -32,7 +32,7 @@ impl World {
 async fn whoever_dies_before_the_call_has_rented_nothing_and_another_may_begin() {
     let mut world = World::new();
     drop(world.begin());
-    world.run(55).await;
+    world.run(60).await;
     assert!(world.record.is_doubtful(), "a call may be on its way");
     world.run(10).await;
     assert_eq!(world.record.launches[0].reason, Some(Reason::NeverMade));
@@ -94,7 +94,7 @@ async fn a_request_that_was_lost_made_nothing_and_costs_nothing() {
     world.run(300).await;
     assert!(world.record.is_doubtful(), "what is not listed is not concluded from");
     world.fake.heal();
-    world.run(10).await;
+    world.run(15).await;
     assert_eq!(world.record.launches[0].reason, Some(Reason::NeverMade));
     assert_eq!(world.cost(), Amount::ZERO);
 }
@@ -106,6 +106,18 @@ async fn empty_pages_after_a_lost_answer_forget_no_machine() {
     world.rent().await;
     world.liar.empty_lists.store(8, Ordering::SeqCst);
     world.run(60).await;
+    assert_eq!(world.record.kept().unwrap().instance, id(1));
+    world.finish().await;
+}
+
+#[tokio::test]
+async fn one_empty_page_at_the_wrong_moment_forgets_no_machine() {
+    let mut world = World::new();
+    world.fake.fail_next(Verb::Create, Fault::LostAnswer);
+    world.rent().await;
+    world.clock.advance(seconds(100));
+    world.liar.empty_lists.store(1, Ordering::SeqCst);
+    world.run(10).await;
     assert_eq!(world.record.kept().unwrap().instance, id(1));
     world.finish().await;
 }

@@ -46,6 +46,10 @@ impl Driver for Liar {
         self.fake.settles_after()
     }
 
+    fn keeps_account(&self) -> bool {
+        self.fake.keeps_account()
+    }
+
     async fn offers(&self, query: &Query) -> Result<Vec<Offer>, Error> {
         self.fake.offers(query).await
     }
