@@ -112,7 +112,7 @@ fn booked(store: &Store, now: Timestamp, audit: &mut Audit) -> Result<BTreeMap<(
 
 /// When a machine lost its claim.
 fn lost(claim: usize, machine: &Machine, store: &Store, known: &Known) -> Option<Timestamp> {
-    let robbed = known.robbed.get(&claim).copied().filter(|at| machine.created <= *at);
+    let robbed = known.robbed.get(&claim).copied().filter(|at| machine.created < *at);
     let lost = robbed.into_iter().chain(store.gone.get(&claim).copied()).min();
     lost.map(|at| at.max(machine.created))
 }
@@ -139,7 +139,7 @@ fn hold(
     *sum = sum.plus(truth)?;
     let differs = booked.is_none_or(|booked| booked.minus(truth).is_ok_and(|by| by.pico().abs() >= MICRO));
     // What came to an end as its record was removed is nowhere; what Lambda made before is known from first sight only.
-    let robbed = robbed.filter(|at| machine.created <= *at);
+    let robbed = robbed.filter(|at| machine.created < *at);
     let excused = robbed.is_some_and(|at| {
         machine.vendor == Vendor::Lambda
             || (booked.is_none() && machine.ended.is_some_and(|ended| ended <= at))

@@ -60,7 +60,7 @@ async fn run(args: &Args) -> Result<ExitCode> {
         }
     }
     sum.print(begun.elapsed().as_secs());
-    Ok(if sum.wrong.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if sum.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// All worlds together.
@@ -78,7 +78,7 @@ struct Sum {
     longest: (i64, i64),
     happened: BTreeMap<&'static str, u64>,
     faults: BTreeMap<Fault, u64>,
-    wrong: Vec<String>,
+    wrong: u64,
 }
 
 impl Sum {
@@ -116,19 +116,21 @@ impl Sum {
             ("drift", &audit.drift),
         ];
         for (what, lines) in wrong {
-            self.wrong.extend(lines.iter().map(|line| format!("world {}: {what}: {line}", told.seed)));
+            for line in lines {
+                self.fail(&format!("world {}: {what}: {line}", told.seed));
+            }
         }
     }
 
+    /// Something is wrong: it is told at once.
+    #[allow(clippy::print_stdout)] // it is what this program is for
     fn fail(&mut self, message: &str) {
-        self.wrong.push(message.to_owned());
+        println!("{message}");
+        self.wrong += 1;
     }
 
     #[allow(clippy::print_stdout)] // it is what this program is for
     fn print(&self, seconds: u64) {
-        for line in self.wrong.iter().take(50) {
-            println!("{line}");
-        }
         let ledger = match self.drift {
             0 => "ledger = bill".to_owned(),
             drift => format!("ledger differs from bill for {drift} machines"),

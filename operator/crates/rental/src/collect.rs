@@ -8,7 +8,7 @@ use cooperator_core::time::{Clock, Timestamp};
 use cooperator_providers::{Driver, Error, Instance, InstanceName, State, Tenant};
 use serde::{Deserialize, Serialize};
 
-use crate::decide::Limits;
+use crate::decide::{Limits, UNTOLD};
 use crate::ending::{Belief, ToEnd, believe, to_end};
 use crate::machine::Machine;
 use crate::orphans::{Live, Verdict, Why, orphans};
@@ -239,7 +239,9 @@ impl Pass {
                 self.changed = true;
                 continue;
             }
-            let late = machine.confirmed_at.is_some_and(|at| after(at, limits.account) <= now);
+            let since =
+                |times| after(machine.confirmed_at.unwrap_or(now), limits.account.saturating_mul(times));
+            let (late, too_late) = (since(1) <= now, since(UNTOLD) <= now);
             let charged = match driver.charged(&machine.instance).await {
                 Ok(None) => late.then_some(Amount::ZERO),
                 Ok(Some(charge)) => (charge.is_final || late).then_some(charge.amount),
@@ -248,7 +250,7 @@ impl Pass {
                     None
                 }
             };
-            if charged.is_some() || late {
+            if charged.is_some() || too_late {
                 machine.charged = charged;
                 machine.accounted_at = Some(now);
                 self.changed = true;

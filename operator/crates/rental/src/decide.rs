@@ -18,6 +18,8 @@ pub const FRESH: Duration = Duration::from_secs(10);
 const SOON: Duration = Duration::from_secs(5);
 /// Between two looks at a machine that runs.
 const WATCH: Duration = Duration::from_secs(15);
+/// So many times the time for accounting a vendor that does not answer is asked.
+pub(crate) const UNTOLD: u32 = 4;
 /// Between two looks at the vendor's bill.
 const BILL: Duration = Duration::from_secs(60);
 
@@ -40,7 +42,8 @@ pub enum Wish {
 pub struct Limits {
     /// From the intent until the machine runs.
     pub launch: Duration,
-    /// From a machine's end until what it cost is taken for final, if its vendor has told nothing final.
+    /// From a machine's end until what its vendor says it cost is taken for final, though it does not say so. One that does
+    /// not answer is asked for four times as long.
     pub account: Duration,
 }
 
@@ -369,12 +372,13 @@ fn account(view: &View<'_>, seen: &Seen) -> Step {
     }
     let confirmed = machine.confirmed_at.unwrap_or(view.now);
     let late = after(confirmed, view.limits.account) <= view.now;
+    let too_late = after(confirmed, view.limits.account.saturating_mul(UNTOLD)) <= view.now;
     match &seen.charge {
         Answer::None => Step::Look(Question::Charge(id())),
         Answer::Got(Some(charge)) if charge.is_final || late => Step::Account(id(), Some(charge.amount)),
         // Some never say that it is final: what they have told for that long, they bill, if it is nothing too.
         Answer::Got(None) if late => Step::Account(id(), Some(Amount::ZERO)),
-        Answer::Failed(_) if late => Step::Account(id(), None),
+        Answer::Failed(_) if too_late => Step::Account(id(), None),
         Answer::Failed(wait) => Step::Wait(BILL.max(*wait)),
         Answer::Got(_) => Step::Wait(BILL),
     }

@@ -239,7 +239,7 @@ async fn a_deletion_whose_caller_died_is_paid_for_until_it_was_asked_for() {
     assert!(world.fake.instances().is_empty());
     world.record = before;
     world.clock.advance(seconds(50));
-    world.run(3000).await;
+    world.run(8000).await;
     assert!(world.record.is_accounted());
     assert_eq!(world.record.lines(world.clock.now()).unwrap()[0].seconds, 100);
     assert_eq!(world.cost(), world.bill());
