@@ -110,9 +110,12 @@ fn booked(store: &Store, now: Timestamp, audit: &mut Audit) -> Result<BTreeMap<(
     Ok(all)
 }
 
-/// When a machine lost its claim.
+/// When a machine lost its claim. One that a claim has forgotten and found again, as its own, has not.
 fn lost(claim: usize, machine: &Machine, store: &Store, known: &Known) -> Option<Timestamp> {
-    let robbed = known.robbed.get(&claim).copied().filter(|at| machine.created < *at);
+    let again = store.ledger.iter().any(|line| {
+        !line.spare && line.instance.0 == machine.id && line.provider == machine.vendor.to_string()
+    });
+    let robbed = known.robbed.get(&claim).copied().filter(|at| machine.created < *at && !again);
     let lost = robbed.into_iter().chain(store.gone.get(&claim).copied()).min();
     lost.map(|at| at.max(machine.created))
 }

@@ -55,7 +55,9 @@ pub fn fates(dice: &mut ChaCha8Rng, claims: usize, start: Timestamp) -> Vec<Fate
 pub fn faults() -> Vec<Rule> {
     let vendors = [Vendor::Vast, Vendor::RunPod, Vendor::Hetzner];
     let mut rules = vec![
-        Rule::chance(Fault::CreatedThenInvisible, 600),
+        // For less long than each driver says that its vendor's answers take to settle.
+        Rule::chance(Fault::CreatedThenInvisible, 600).lasting(8).with(Vendor::Hetzner),
+        Rule::chance(Fault::CreatedThenInvisible, 600).lasting(20),
         Rule::chance(Fault::TimeoutThenSuccess, 400).on(Verb::Create),
         Rule::chance(Fault::TimeoutThenSuccess, 300).on(Verb::Delete),
         Rule::chance(Fault::TimeoutBeforeWork, 400).on(Verb::Create),

@@ -379,7 +379,8 @@ fn account(view: &View<'_>, seen: &Seen) -> Step {
         // Some never say that it is final: what they have told for that long, they bill, if it is nothing too.
         Answer::Got(None) if late => Step::Account(id(), Some(Amount::ZERO)),
         Answer::Failed(_) if too_late => Step::Account(id(), None),
-        Answer::Failed(wait) => Step::Wait(BILL.max(*wait)),
+        // Whoever is throttled is not put off for long: all that wait would come together again, and one be served.
+        Answer::Failed(wait) => Step::Wait(*wait),
         Answer::Got(_) => Step::Wait(BILL),
     }
 }

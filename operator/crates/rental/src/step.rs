@@ -273,9 +273,6 @@ impl Act<'_> {
         if let Some(instance) = last {
             machine.note(instance, now);
         }
-        if reason == Reason::Vanished {
-            machine.ended_at = machine.ended_at.or(machine.lost_at);
-        }
         self.news.push(News::Ending { instance: machine.instance.clone(), reason });
         if matches!(
             reason,
