@@ -3,6 +3,7 @@
 mod api_key;
 mod args;
 mod base_model;
+mod bootstrap;
 mod collective;
 mod context;
 mod contribution;

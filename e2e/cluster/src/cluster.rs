@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use crate::cgroups;
+use crate::cgroups::Cgroup;
 use crate::command;
 use crate::control_plane::{self, ControlPlane, Listen};
 use crate::debian;
@@ -16,6 +16,7 @@ use crate::enforcer::{self, Enforcer};
 use crate::files;
 use crate::images::{self, Image};
 use crate::leftovers::{self, Leftovers};
+use crate::machine::{self, Machine};
 use crate::network;
 use crate::node::{self, Node};
 use crate::processes::{self, Life, Processes};
@@ -74,6 +75,9 @@ pub enum Error {
     /// The DNS server did not start.
     #[error(transparent)]
     Dns(#[from] dns::Error),
+    /// A machine beside it could not be removed.
+    #[error(transparent)]
+    Machine(#[from] machine::Error),
     /// An image could not be built.
     #[error(transparent)]
     Images(#[from] images::Error),
@@ -198,7 +202,7 @@ fn start(dir: &Path, enforcer: &Path, progress: &Progress) -> Result<Cluster, Er
     files::create_dir(dir)?;
     let processes = Processes::new(dir, Life::Detached);
     network::up()?;
-    cgroups::up()?;
+    Cgroup::cluster().up()?;
     let address = network::NODE_ADDRESS.parse().unwrap_or(Ipv4Addr::LOCALHOST).into();
     let listen = Listen { address, api: 6443, etcd: 2379, etcd_peers: 2380, inside: true };
     let plane = ControlPlane::start(dir, &processes, listen)?;
@@ -223,6 +227,7 @@ fn start(dir: &Path, enforcer: &Path, progress: &Progress) -> Result<Cluster, Er
 
 /// Every step takes what is there; none minds that there is nothing.
 fn take_down(dir: &Path) -> Result<(), Error> {
+    Machine::stop_all(dir)?;
     let processes = Processes::new(dir, Life::Detached);
     // The kubelet first: it would start again what is killed below. etcd last: all others write to it.
     processes.stop_all(&[
@@ -235,7 +240,7 @@ fn take_down(dir: &Path) -> Result<(), Error> {
         "kube-controller-manager",
         "kube-apiserver",
     ])?;
-    cgroups::down()?;
+    Cgroup::cluster().down()?;
     processes::end_pids(&leftovers::processes(dir));
     network::down()?;
     Node::new(dir, &processes).remove_folders();

@@ -4,7 +4,8 @@ use std::fmt;
 use std::fs;
 use std::path::Path;
 
-use crate::cgroups;
+use crate::cgroups::Cgroup;
+use crate::machine;
 use crate::network;
 
 /// Everything of a cluster that is still there; empty when nothing is.
@@ -14,7 +15,7 @@ pub struct Leftovers {
 }
 
 impl Leftovers {
-    /// Looks for processes, mounts, interfaces, the namespace, routes and cgroups of the cluster whose state
+    /// Looks for processes, mounts, interfaces, namespaces, routes and cgroups of the cluster whose state
     /// folder is `dir`, and for the folder itself.
     #[must_use]
     pub fn find(dir: &Path) -> Self {
@@ -29,11 +30,14 @@ impl Leftovers {
         if network::namespace_exists() {
             add("network namespace", &network::NAMESPACE);
         }
+        for network in machine::networks() {
+            add("network namespace", &network);
+        }
         if network::interface_exists() {
             add("interface", &network::HOST_INTERFACE);
         }
         // The routes go with the interface, and iptables rules are made in the namespace alone.
-        for group in cgroups::groups() {
+        for group in Cgroup::cluster().folders() {
             add("cgroup", &group.display());
         }
         if dir.exists() {
@@ -59,7 +63,7 @@ impl fmt::Display for Leftovers {
 /// whose arguments name a file of its folder. Not a shell that someone opened in there.
 #[must_use]
 pub fn processes(dir: &Path) -> Vec<i32> {
-    let mut pids = cgroups::inhabitants();
+    let mut pids = Cgroup::cluster().inhabitants();
     pids.extend(network::inhabitants().into_iter().filter(|&pid| is_of_the_cluster(pid, dir)));
     pids.sort_unstable();
     pids.dedup();

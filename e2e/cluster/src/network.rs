@@ -16,8 +16,8 @@ pub const NAMESPACE: &str = "coop-cluster";
 pub const HOST_INTERFACE: &str = "coop-host";
 /// The node's address; the API server listens on it too.
 pub const NODE_ADDRESS: &str = "192.168.77.1";
-/// The host's address on the cable.
-const HOST_ADDRESS: &str = "192.168.77.254";
+/// The host's address on the cable; machines beside the cluster reach it too.
+pub const HOST_ADDRESS: &str = "192.168.77.254";
 /// The subnet of the cable.
 const CABLE_SUBNET: &str = "192.168.77.0/24";
 /// The pods' addresses.
@@ -135,6 +135,6 @@ pub fn inhabitants() -> Vec<i32> {
         .collect()
 }
 
-fn ip(arguments: &[&str]) -> Result<String, command::Error> {
+pub(crate) fn ip(arguments: &[&str]) -> Result<String, command::Error> {
     command::output(&format!("ip {}", arguments.join(" ")), &mut command("ip", arguments))
 }
