@@ -54,7 +54,7 @@ fn end(number: u16, which: u16) -> Ipv4Addr {
 
 /// Makes the namespace and lays the cable.
 pub fn lay(number: u16) -> Result<(), Error> {
-    let (name, node_end) = (network(number), format!("coop-m{number}"));
+    let (name, node_end) = (network(number), node_end(number));
     ip(&["netns", "add", &name])?;
     let (node, machine) = (end(number, 1).to_string(), end(number, 2).to_string());
     let on_node = |arguments: &[&str]| ip(&[&["-n", network::NAMESPACE], arguments].concat());
@@ -71,12 +71,24 @@ pub fn lay(number: u16) -> Result<(), Error> {
     Ok(())
 }
 
-/// Removes a namespace, with the cable that ends in it. None there is no error.
+/// Removes a namespace and its cable. None there is no error.
 pub fn remove(network: &str) -> Result<(), Error> {
+    // The kernel removes the cable of a namespace that goes, but later: the next machine's would have its name.
+    let cable = node_end(network.trim_start_matches(PREFIX));
+    let links =
+        ip(&["-n", network::NAMESPACE, "-oneline", "link", "show", "type", "veth"]).unwrap_or_default();
+    if links.contains(&format!(" {cable}@")) {
+        ip(&["-n", network::NAMESPACE, "link", "delete", &cable])?;
+    }
     if networks().iter().any(|name| name == network) {
         ip(&["netns", "delete", network])?;
     }
     Ok(())
+}
+
+/// The name of the node's end of a cable.
+fn node_end(number: impl std::fmt::Display) -> String {
+    format!("coop-m{number}")
 }
 
 #[cfg(test)]

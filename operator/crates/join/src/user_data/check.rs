@@ -35,11 +35,15 @@ pub enum Error {
     Label(String),
     /// A label that Kubernetes lets no kubelet set.
     #[error(
-        "label `{0}`: of kubernetes.io and k8s.io a kubelet may only set {}; set it as the operator", KUBELET_LABELS.join(", ")
+        "label `{0}`: of kubernetes.io and k8s.io a kubelet may only set {open}; set it as the operator",
+        open = KUBELET_LABELS.join(", ")
     )]
     Restricted(String),
     /// A taint cannot be written.
-    #[error("taint `{0}`: it needs a qualified key, a value like a label's, and one of {}", EFFECTS.join(", "))]
+    #[error(
+        "taint `{0}`: it needs a qualified key, a value like a label's, and one of {effects}",
+        effects = EFFECTS.join(", ")
+    )]
     Taint(String),
     /// An artifact has no usable name.
     #[error(
