@@ -82,10 +82,10 @@ impl Subject {
     }
 }
 
-/// The bytes of the one block, if writing them anew gives the same text.
+/// The bytes of the one block, if writing them anew gives the same text: so there is no header, and nothing beside.
 fn block(text: &[u8]) -> Option<Vec<u8>> {
-    let block = pem::parse(text).ok()?;
+    let block = pem::Pem::new(TAG, pem::parse(text).ok()?.into_contents());
     let config = pem::EncodeConfig::new().set_line_ending(pem::LineEnding::LF);
     let same = pem::encode_config(&block, config).trim_end().as_bytes() == text.trim_ascii_end();
-    (same && block.tag() == TAG).then(|| block.into_contents())
+    same.then(|| block.into_contents())
 }
