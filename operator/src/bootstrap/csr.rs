@@ -87,7 +87,7 @@ fn condition(kind: &str, reason: &str, message: &str, now: Timestamp) -> Value {
 }
 
 /// Sets the one condition, if the request is still as it was read.
-async fn patch<E: std::error::Error>(
+async fn patch<E: std::error::Error + 'static>(
     client: &Client,
     csr: &CertificateSigningRequest,
     what: &'static str,

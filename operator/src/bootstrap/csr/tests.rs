@@ -81,15 +81,17 @@ fn server(log: &Log, status: StatusCode) -> Client {
     let (service, mut handle) = tower_test::mock::pair::<Request<Body>, Response<Body>>();
     let log = log.clone();
     tokio::spawn(async move {
-        while let Some((request, respond)) = handle.next_request().await {
-            let line = format!("{} {}", request.method(), request.uri().path());
-            let body = request.into_body().collect().await.unwrap().to_bytes();
+        while let Some((asked, respond)) = handle.next_request().await {
+            let line = format!("{} {}", asked.method(), asked.uri().path());
+            let body = asked.into_body().collect().await.unwrap().to_bytes();
             let body: Value = serde_json::from_slice(&body).unwrap();
             let condition = &body["status"]["conditions"][0];
             let version = &body["metadata"]["resourceVersion"];
-            log.lock().unwrap().push(format!("{line} {} {} at {version}", condition["type"], condition["reason"]));
+            log.lock()
+                .unwrap()
+                .push(format!("{line} {} {} at {version}", condition["type"], condition["reason"]));
             let answer = if status.is_success() {
-                serde_json::to_value(super::tests::request("tune-1")).unwrap()
+                serde_json::to_value(request("tune-1")).unwrap()
             } else {
                 json!({"kind": "Status", "code": status.as_u16(), "reason": "Conflict", "message": "changed"})
             };
