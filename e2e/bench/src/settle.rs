@@ -329,6 +329,7 @@ impl Job<'_> {
             version: VERSION,
             run: RunId { namespace: NAME.into(), name: NAME.into(), uid: "uid".into(), attempt: 1 },
             storage: self.location.clone(),
+            storage_broker: None,
             progress_url: None,
             traceparent: None,
             outcome_path: self.folder.join("outcome").display().to_string(),

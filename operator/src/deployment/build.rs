@@ -115,6 +115,7 @@ fn run_file(valid: &ValidDeployment, uid: &str) -> RunFile {
             attempt: 1,
         },
         storage: valid.bucket.location.clone(),
+        storage_broker: None,
         progress_url: None,
         traceparent: None,
         outcome_path: run::OUTCOME_PATH.into(),

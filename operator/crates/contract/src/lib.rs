@@ -5,6 +5,7 @@
 //! them). No Kubernetes, no async runtime, no tensor library: whoever trains or serves knows only this crate and
 //! object storage.
 
+pub mod broker;
 pub mod layout;
 pub mod manifest;
 pub mod outcome;
@@ -19,7 +20,7 @@ pub mod env {
     pub const ACCESS_KEY_ID: &str = "AWS_ACCESS_KEY_ID";
     /// Secret key of the Collective's bucket.
     pub const SECRET_ACCESS_KEY: &str = "AWS_SECRET_ACCESS_KEY";
-    /// Bearer token for the progress URL, made for one attempt.
+    /// Bearer token for the progress URL and the storage broker, made for one attempt.
     pub const RUN_TOKEN: &str = "COOPERATOR_RUN_TOKEN";
     /// Optional access key for a source outside the Collective's bucket (`secretRef` of the source).
     pub const SOURCE_ACCESS_KEY_ID: &str = "SOURCE_ACCESS_KEY_ID";

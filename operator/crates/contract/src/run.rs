@@ -22,6 +22,10 @@ pub struct RunFile {
     pub run: RunId,
     /// The Collective's object storage.
     pub storage: StorageLocation,
+    /// Who grants access to that storage, a URL at a time, on a machine that is not trusted with its key; none: the key
+    /// is in the environment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_broker: Option<BrokerAccess>,
     /// Where to post [`crate::progress::Progress`]; none: report nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress_url: Option<String>,
@@ -61,6 +65,14 @@ pub struct StorageLocation {
     /// Empty, or ends in `/`.
     #[serde(default)]
     pub prefix: String,
+}
+
+/// The broker of a run, asked with its token ([`crate::env::RUN_TOKEN`]).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct BrokerAccess {
+    /// Where to post a [`crate::broker::Ask`].
+    pub url: String,
 }
 
 /// What a run does.

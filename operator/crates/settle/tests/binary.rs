@@ -61,6 +61,7 @@ fn run_file(storage: StorageLocation, folder: &Path) -> RunFile {
             attempt: 1,
         },
         storage,
+        storage_broker: None,
         progress_url: None,
         traceparent: None,
         outcome_path: folder.join("outcome").display().to_string(),
