@@ -1,6 +1,7 @@
-//! A bucket and prefix opened with a key, and the retry loop around every call.
+//! A bucket and prefix opened with a key or by a broker, and the retry loop around every call.
 
 use std::future::Future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
@@ -15,6 +16,8 @@ use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use cooperator_contract::run::StorageLocation;
 use cooperator_core::backoff::Backoff;
 
+use crate::access::Access;
+use crate::broker::Broker;
 use crate::{Credentials, Error, Result};
 
 /// Between two attempts of one call.
@@ -27,6 +30,7 @@ const ATTEMPTS: u32 = 8;
 pub struct Store {
     pub(crate) client: Client,
     pub(crate) location: StorageLocation,
+    pub(crate) access: Access,
     attempts: u32,
 }
 
@@ -34,10 +38,6 @@ impl Store {
     /// Opens `location` with a key. Nothing is sent yet: an endpoint that cannot be reached, or is no URL, is an
     /// error of the first call ([`Store::check`] makes one).
     pub fn connect(location: &StorageLocation, credentials: Credentials) -> Self {
-        let timeouts = TimeoutConfig::builder()
-            .connect_timeout(Duration::from_secs(5))
-            .read_timeout(Duration::from_secs(60))
-            .build();
         let key = SdkCredentials::new(
             credentials.access_key_id(),
             credentials.secret_access_key(),
@@ -45,22 +45,38 @@ impl Store {
             None,
             "cooperator",
         );
-        let config = ConfigBuilder::new()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new(location.region.clone()))
-            .endpoint_url(&location.endpoint)
-            .credentials_provider(key)
-            .http_client(http_client(&location.endpoint))
-            // Virtual-host names need DNS that an S3 inside a cluster does not have.
-            .force_path_style(true)
-            // Retried here, so that one policy holds for a call and the body it streams.
-            .retry_config(RetryConfig::disabled())
-            .timeout_config(timeouts)
-            // Stores other than AWS refuse the trailing checksums the SDK would add by itself.
-            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-            .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
-            .build();
-        Self { client: Client::from_conf(config), location: location.clone(), attempts: ATTEMPTS }
+        let config =
+            settings(location).credentials_provider(key).http_client(http_client(&location.endpoint));
+        Self::open(location, config, Access::Key(credentials))
+    }
+
+    /// Opens `location` without a key: the broker at `url` is asked for a URL before each call, as `attempt` with its
+    /// `token`, and the URL is used again until it has nearly run out. Calls go where those URLs lead, not to the
+    /// endpoint of `location`. Nothing is sent yet.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if no HTTP client can be made.
+    pub fn brokered(location: &StorageLocation, url: &str, token: &str, attempt: u32) -> Result<Self> {
+        let broker = Arc::new(Broker::new(url, token, attempt)?);
+        // URLs may lead anywhere, so TLS must be there.
+        let config = settings(location).allow_no_auth().http_client(http_client("https://"));
+        Ok(Self::open(location, config, Access::Broker(broker)))
+    }
+
+    /// The same store by another endpoint, such as the one by which machines outside the cluster reach it.
+    #[must_use]
+    pub fn at(&self, endpoint: &str) -> Self {
+        let mut location = self.location.clone();
+        endpoint.clone_into(&mut location.endpoint);
+        match &self.access {
+            Access::Key(key) => Self::connect(&location, key.clone()).with_attempts(self.attempts),
+            Access::Broker(_) => Self { location, ..self.clone() },
+        }
+    }
+
+    fn open(location: &StorageLocation, config: ConfigBuilder, access: Access) -> Self {
+        let client = Client::from_conf(config.build());
+        Self { client, location: location.clone(), access, attempts: ATTEMPTS }
     }
 
     /// The same store with another patience: how often a call that may pass is tried in all, at least once.
@@ -123,6 +139,26 @@ impl Store {
         }
         self.delete(KEY).await
     }
+}
+
+/// What every client is set to.
+fn settings(location: &StorageLocation) -> ConfigBuilder {
+    let timeouts = TimeoutConfig::builder()
+        .connect_timeout(Duration::from_secs(5))
+        .read_timeout(Duration::from_secs(60))
+        .build();
+    ConfigBuilder::new()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(location.region.clone()))
+        .endpoint_url(&location.endpoint)
+        // Virtual-host names need DNS that an S3 inside a cluster does not have.
+        .force_path_style(true)
+        // Retried here, so that one policy holds for a call and the body it streams.
+        .retry_config(RetryConfig::disabled())
+        .timeout_config(timeouts)
+        // Stores other than AWS refuse the trailing checksums the SDK would add by itself.
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
 }
 
 /// Plain HTTP needs no TLS set-up, and must not fail on a machine without root certificates.

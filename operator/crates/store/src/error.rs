@@ -43,6 +43,16 @@ pub enum Error {
         /// The storage's code and message.
         cause: String,
     },
+    /// The broker does not let this run do that, or does not know the run.
+    #[error(
+        "{what}: access is not granted ({cause}); a run may do what its task needs while its attempt is the newest"
+    )]
+    NotGranted {
+        /// The object.
+        what: String,
+        /// What the broker said.
+        cause: String,
+    },
     /// The call could not be made at all, such as to an endpoint that is no URL.
     #[error("{what}: the storage call is not possible ({cause})")]
     Invalid {
@@ -153,6 +163,6 @@ fn chain(error: &(dyn std::error::Error + 'static)) -> String {
 }
 
 /// At most 300 characters, no line breaks.
-fn line(text: &str) -> String {
+pub(crate) fn line(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(300).collect()
 }

@@ -6,10 +6,13 @@ use std::path::Path;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::Bytes;
+use cooperator_contract::broker::{MOST_BYTES, Request};
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use tokio::fs::File;
 use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
 
+use crate::access::Access;
+use crate::transfer::digest_of;
 use crate::{Error, Result, Store};
 
 /// Files up to this size go in one call; larger ones in parts of at least this size.
@@ -21,15 +24,19 @@ const AT_ONCE: usize = 4;
 
 impl Store {
     /// Uploads a file; above 16 MiB in parts, four at once, each retried by itself. The object appears whole or not
-    /// at all: when a part fails for good, the parts sent are thrown away.
+    /// at all: when a part fails for good, the parts sent are thrown away. A store without a key sends it in one call,
+    /// 5 GiB at most.
     ///
     /// # Errors
-    /// [`Error::File`], or as the storage answers.
+    /// [`Error::File`], [`Error::Invalid`] for a file that is too large, or as the storage answers.
     pub async fn put_file(&self, key: &str, file: &Path) -> Result<()> {
         let metadata = tokio::fs::metadata(file).await.map_err(|error| Error::file(file, error))?;
         if metadata.len() <= PART {
             let bytes = tokio::fs::read(file).await.map_err(|error| Error::file(file, error))?;
             return self.put(key, bytes.into()).await;
+        }
+        if let Access::Broker(_) = self.access {
+            return self.put_whole(key, file, metadata.len()).await;
         }
         let upload = self.begin(key).await?;
         let sent = async {
@@ -41,6 +48,27 @@ impl Store {
             self.abort(key, &upload).await;
         }
         sent
+    }
+
+    /// In one call, streamed: a broker grants no parts.
+    async fn put_whole(&self, key: &str, file: &Path, size: u64) -> Result<()> {
+        let what = &self.uri(key);
+        if size > MOST_BYTES {
+            let cause =
+                format!("{size} bytes without a key, {MOST_BYTES} are the most; keep it in smaller files");
+            return Err(Error::Invalid { what: what.clone(), cause });
+        }
+        let (sha256, size) = digest_of(file).await?;
+        let wish = || Request::Put { key: key.to_owned(), size, sha256 };
+        self.permitted(what, wish, async |permit| {
+            let body = ByteStream::from_path(file).await;
+            let body = body.map_err(|error| Error::file(file, std::io::Error::other(error)))?;
+            let request = self.client.put_object().bucket(&self.location.bucket).key(self.full(key));
+            let sent = request.body(body).customize().interceptor(permit).send().await;
+            sent.map_err(|error| Error::from_sdk(what, &error))?;
+            Ok(())
+        })
+        .await
     }
 
     async fn begin(&self, key: &str) -> Result<String> {

@@ -2,6 +2,8 @@
 
 use aws_sdk_s3::primitives::ByteStream;
 use bytes::Bytes;
+use cooperator_contract::broker::Request;
+use cooperator_core::digest::Digest;
 
 use crate::{Error, Result, Store};
 
@@ -21,9 +23,11 @@ impl Store {
     /// [`Error::NotFound`], or as the storage answers.
     pub async fn get(&self, key: &str) -> Result<Bytes> {
         let what = &self.uri(key);
-        self.retried(async || {
+        let wish = || Request::Get { key: key.to_owned() };
+        self.permitted(what, wish, async |permit| {
             let request = self.client.get_object().bucket(&self.location.bucket).key(self.full(key));
-            let answer = request.send().await.map_err(|error| Error::from_sdk(what, &error))?;
+            let sent = request.customize().interceptor(permit).send().await;
+            let answer = sent.map_err(|error| Error::from_sdk(what, &error))?;
             let body = answer.body.collect().await.map_err(|error| Error::broken_off(what, &error))?;
             Ok(body.into_bytes())
         })
@@ -36,10 +40,13 @@ impl Store {
     /// As the storage answers.
     pub async fn put(&self, key: &str, bytes: Bytes) -> Result<()> {
         let what = &self.uri(key);
-        self.retried(async || {
+        let wish =
+            || Request::Put { key: key.to_owned(), size: bytes.len() as u64, sha256: Digest::of(&bytes) };
+        self.permitted(what, wish, async |permit| {
             let request = self.client.put_object().bucket(&self.location.bucket).key(self.full(key));
-            let body = ByteStream::from(bytes.clone());
-            request.body(body).send().await.map_err(|error| Error::from_sdk(what, &error))?;
+            let request = request.body(ByteStream::from(bytes.clone()));
+            let sent = request.customize().interceptor(permit).send().await;
+            sent.map_err(|error| Error::from_sdk(what, &error))?;
             Ok(())
         })
         .await
@@ -51,10 +58,12 @@ impl Store {
     /// As the storage answers, [`Error::NotFound`] aside.
     pub async fn head(&self, key: &str) -> Result<Option<u64>> {
         let what = &self.uri(key);
+        let wish = || Request::Head { key: key.to_owned() };
         let found = self
-            .retried(async || {
+            .permitted(what, wish, async |permit| {
                 let request = self.client.head_object().bucket(&self.location.bucket).key(self.full(key));
-                let answer = request.send().await.map_err(|error| Error::from_sdk(what, &error))?;
+                let sent = request.customize().interceptor(permit).send().await;
+                let answer = sent.map_err(|error| Error::from_sdk(what, &error))?;
                 Ok(unsigned(answer.content_length()))
             })
             .await;
@@ -75,11 +84,13 @@ impl Store {
         let mut objects = Vec::new();
         let mut next: Option<String> = None;
         loop {
+            let wish = || Request::List { prefix: prefix.to_owned(), continuation: next.clone() };
             let page = self
-                .retried(async || {
+                .permitted(what, wish, async |permit| {
                     let request = self.client.list_objects_v2().bucket(&self.location.bucket);
                     let request = request.prefix(self.full(prefix)).set_continuation_token(next.clone());
-                    request.send().await.map_err(|error| Error::from_sdk(what, &error))
+                    let sent = request.customize().interceptor(permit).send().await;
+                    sent.map_err(|error| Error::from_sdk(what, &error))
                 })
                 .await?;
             for entry in page.contents() {
@@ -103,10 +114,12 @@ impl Store {
     /// As the storage answers, [`Error::NotFound`] aside.
     pub async fn delete(&self, key: &str) -> Result<()> {
         let what = &self.uri(key);
+        let wish = || Request::Delete { key: key.to_owned() };
         let done = self
-            .retried(async || {
+            .permitted(what, wish, async |permit| {
                 let request = self.client.delete_object().bucket(&self.location.bucket).key(self.full(key));
-                request.send().await.map_err(|error| Error::from_sdk(what, &error))?;
+                let sent = request.customize().interceptor(permit).send().await;
+                sent.map_err(|error| Error::from_sdk(what, &error))?;
                 Ok(())
             })
             .await;

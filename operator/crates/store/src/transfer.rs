@@ -4,10 +4,12 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use cooperator_contract::broker::Request;
 use cooperator_core::digest::{Digest, Hasher};
 use tokio::fs::{self, File};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
+use crate::access::Permit;
 use crate::{Error, Result, Store};
 
 /// Read at once when a file is hashed.
@@ -56,7 +58,9 @@ impl Store {
     /// Appends what is missing, over as many connections as it takes.
     async fn fill(&self, key: &str, what: &str, partial: Partial) -> Result<(PathBuf, Digest)> {
         let partial = tokio::sync::Mutex::new(partial);
-        self.retried(async || partial.lock().await.append(self, key, what).await).await?;
+        let wish = || Request::Get { key: key.to_owned() };
+        self.permitted(what, wish, async |permit| partial.lock().await.append(self, key, what, permit).await)
+            .await?;
         let Partial { path, mut file, hasher, .. } = partial.into_inner();
         let synced = async {
             file.flush().await?;
@@ -82,12 +86,12 @@ impl Partial {
         Ok(Self { path, file, written, hasher, etag: None })
     }
 
-    async fn append(&mut self, store: &Store, key: &str, what: &str) -> Result<()> {
+    async fn append(&mut self, store: &Store, key: &str, what: &str, permit: Permit) -> Result<()> {
         let mut request = store.client.get_object().bucket(&store.location.bucket).key(store.full(key));
         if self.written > 0 {
             request = request.range(format!("bytes={}-", self.written)).set_if_match(self.etag.clone());
         }
-        let answer = match request.send().await {
+        let answer = match request.customize().interceptor(permit).send().await {
             Ok(answer) => answer,
             // Nothing lies beyond what we have: it is whole already (or too long, which the digest tells).
             Err(error) if self.written > 0 && status(&error) == Some(416) => return Ok(()),

@@ -1,7 +1,6 @@
 //! S3's calls as HTTP.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::Router;
 use axum::body::{Body, to_bytes};
@@ -11,7 +10,9 @@ use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
 use futures::StreamExt as _;
 
+use super::Shared;
 use super::fault::Fault;
+use super::signature;
 use super::state::{State, etag};
 
 /// Keys in one page of a listing: small, so that tests see pages.
@@ -19,16 +20,22 @@ const PAGE: usize = 100;
 /// Largest body taken.
 const MOST: usize = 1 << 30;
 
-type Shared = Arc<Mutex<State>>;
-
 /// One call, taken apart.
-struct Call {
-    method: String,
+pub(super) struct Call {
+    pub(super) method: String,
+    /// Decoded, without the first slash.
+    pub(super) path: String,
     bucket: String,
     key: String,
-    query: BTreeMap<String, String>,
-    headers: HeaderMap,
-    body: Bytes,
+    pub(super) query: BTreeMap<String, String>,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Bytes,
+}
+
+impl Call {
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).and_then(|value| value.to_str().ok())
+    }
 }
 
 pub(super) fn router(state: Shared) -> Router {
@@ -45,20 +52,29 @@ async fn handle(Extract(shared): Extract<Shared>, request: Request) -> Response 
     let target = if query.is_empty() { path.to_string() } else { format!("{path}?{query}") };
     let call = Call {
         method: parts.method.to_string(),
+        path: path.to_string(),
         bucket: bucket.to_owned(),
         key: key.to_owned(),
         query: url::form_urlencoded::parse(query.as_bytes()).into_owned().collect(),
         headers: parts.headers,
         body,
     };
-    let mut state = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    let now = shared.clock.now();
+    let mut state = shared.state();
     match state.strike(&call.method, &target) {
         Some(Fault::Status(status)) => failure(code(status)),
-        Some(Fault::Lost(status)) => {
-            drop(answer(&mut state, &call, None));
-            failure(code(status))
+        fault => {
+            if let Err(status) = signature::check(&state, &call, now) {
+                return failure(status);
+            }
+            match fault {
+                Some(Fault::Lost(status)) => {
+                    drop(answer(&mut state, &call, None));
+                    failure(code(status))
+                }
+                fault => answer(&mut state, &call, fault),
+            }
         }
-        fault => answer(&mut state, &call, fault),
     }
 }
 
@@ -198,6 +214,7 @@ fn code(status: u16) -> StatusCode {
 
 fn failure(status: StatusCode) -> Response {
     let name = match status.as_u16() {
+        400 => "InvalidRequest",
         403 => "AccessDenied",
         404 => "NoSuchKey",
         503 => "SlowDown",

@@ -17,6 +17,8 @@ pub(super) struct State {
     pub(super) uploads: BTreeMap<String, Parts>,
     pub(super) calls: Vec<String>,
     pub(super) rules: Vec<Rule>,
+    /// Secret parts of access keys by their ids, for presigned URLs.
+    pub(super) keys: BTreeMap<String, String>,
     begun: u64,
 }
 
