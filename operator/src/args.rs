@@ -47,7 +47,11 @@ pub struct Args {
     /// Region of the default store.
     #[arg(long, default_value = "garage")]
     pub store_region: String,
-    /// Where runs report.
+    /// S3 endpoint as rented machines reach it: the URLs granted to runs without a key lead there. Default: the
+    /// endpoint of each Collective's own storage.
+    #[arg(long)]
+    pub rented_store_endpoint: Option<String>,
+    /// Where runs report, and are granted storage.
     #[arg(long, default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,
     /// Where the cluster asks for health and metrics.

@@ -1,9 +1,10 @@
-//! The operator: reconciles the kinds of `cooperator.dev`, and takes the progress of runs.
+//! The operator: reconciles the kinds of `cooperator.dev`, takes the progress of runs, and grants them storage.
 
+mod admission;
 mod api_key;
 mod args;
 mod base_model;
-mod bootstrap;
+mod broker;
 mod collective;
 mod context;
 mod contribution;

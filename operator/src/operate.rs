@@ -22,7 +22,7 @@ use crate::events::Events;
 use crate::garage::Garage;
 use crate::pipeline::Pipeline;
 use crate::runs::Site;
-use crate::{progress, watch};
+use crate::{broker, progress, watch};
 
 /// Name of the Lease.
 const LEASE: &str = "cooperator-operator";
@@ -48,8 +48,9 @@ pub async fn operate(args: Args) -> Result<()> {
     let context = Arc::new(context(&args, client.clone())?);
 
     let answers = serve(args.metrics_listen, health::router(health.clone(), metrics), stop.clone()).await?;
-    let progress = progress::router(client, Arc::new(SystemClock));
-    let progress = serve(args.listen, progress, stop.clone()).await?;
+    let runs = progress::router(client, Arc::new(SystemClock))
+        .merge(broker::router(context.pipeline.clone(), args.rented_store_endpoint.clone()));
+    let runs = serve(args.listen, runs, stop.clone()).await?;
     health.set_ready();
 
     let election = Election::new(lease, &args.pod_namespace, LEASE, &args.pod_name, Timing::default());
@@ -59,7 +60,7 @@ pub async fn operate(args: Args) -> Result<()> {
     };
     let ended = election.lead(stop.clone(), work).await;
     stop.cancel();
-    let _ = tokio::time::timeout(DRAIN, async { tokio::join!(answers, progress) }).await;
+    let _ = tokio::time::timeout(DRAIN, async { tokio::join!(answers, runs) }).await;
     ensure!(ended == Ended::Stopped, "this replica lost the Lease {LEASE}; it starts anew");
     Ok(())
 }

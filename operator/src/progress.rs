@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{DefaultBodyLimit, Path, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 use axum::{Json, Router};
 use cooperator_api::base_model::BaseModel;
@@ -14,15 +14,15 @@ use cooperator_api::common::{Attempt, Progress};
 use cooperator_api::dataset::Dataset;
 use cooperator_api::fine_tune::FineTune;
 use cooperator_contract::progress::Progress as Report;
-use cooperator_core::digest::Digest;
 use cooperator_core::time::{Clock, Timestamp, whole_second};
 use jiff::SignedDuration;
 use kube::api::{Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
-use kube::{Api, Client, Resource, ResourceExt as _};
+use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::json;
-use subtle::ConstantTimeEq as _;
+
+use crate::admission::{AWAY, Refusal, Run, UNKNOWN, admitted, bearer};
 
 /// Field manager of `status.progress`.
 const MANAGER: &str = "cooperator-progress";
@@ -32,8 +32,6 @@ const INTERVAL: SignedDuration = SignedDuration::from_secs(5);
 const NEWS: SignedDuration = SignedDuration::from_secs(1);
 /// Largest report, in bytes.
 const LIMIT: usize = 16 * 1024;
-
-type Refusal = (StatusCode, &'static str);
 
 #[derive(Clone)]
 struct Desk {
@@ -63,45 +61,36 @@ async fn report(
     headers: HeaderMap,
     Json(report): Json<Report>,
 ) -> Result<StatusCode, Refusal> {
-    let token =
-        headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()?.strip_prefix("Bearer "));
-    let token = token.ok_or(UNKNOWN)?;
-    // They become part of a path at the API server: a `/` that was written as %2F would lead elsewhere.
-    if ![&namespace, &name].into_iter().all(|text| is_name(text)) {
-        return Err(UNKNOWN);
-    }
-    let run = Run { namespace, name, uid, token, report };
+    let token = bearer(&headers)?;
+    let run = Run { namespace: &namespace, name: &name, uid: &uid, attempt: report.attempt };
     match plural.as_str() {
-        "basemodels" => desk.take::<BaseModel>(run, |model| model.status.map(|status| status.attempts)).await,
-        "datasets" => desk.take::<Dataset>(run, |dataset| dataset.status.map(|status| status.attempts)).await,
-        "finetunes" => desk.take::<FineTune>(run, |tune| tune.status.map(|status| status.attempts)).await,
+        "basemodels" => desk.take(run, token, &report, of_model).await,
+        "datasets" => desk.take(run, token, &report, of_dataset).await,
+        "finetunes" => desk.take(run, token, &report, of_fine_tune).await,
         _ => Err(UNKNOWN),
     }
 }
 
-/// One answer for whatever is wrong with run or token, so that nothing can be probed.
-const UNKNOWN: Refusal = (StatusCode::UNAUTHORIZED, "no run of yours\n");
-
-/// Whether Kubernetes could have an object of this name.
-fn is_name(text: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-    text.bytes().all(|byte| is_plain(byte) || byte == b'-' || byte == b'.')
-        && text.bytes().next().is_some_and(is_plain)
+fn of_model(model: &BaseModel) -> Option<&[Attempt]> {
+    model.status.as_ref().map(|status| &status.attempts[..])
 }
 
-struct Run<'a> {
-    namespace: String,
-    name: String,
-    uid: String,
-    token: &'a str,
-    report: Report,
+fn of_dataset(dataset: &Dataset) -> Option<&[Attempt]> {
+    dataset.status.as_ref().map(|status| &status.attempts[..])
+}
+
+/// Every attempt of a FineTune.
+pub fn of_fine_tune(tune: &FineTune) -> Option<&[Attempt]> {
+    tune.status.as_ref().map(|status| &status.attempts[..])
 }
 
 impl Desk {
     async fn take<K>(
         &self,
         run: Run<'_>,
-        attempts: impl FnOnce(K) -> Option<Vec<Attempt>>,
+        token: &str,
+        report: &Report,
+        attempts: impl FnOnce(&K) -> Option<&[Attempt]>,
     ) -> Result<StatusCode, Refusal>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
@@ -109,24 +98,19 @@ impl Desk {
             + DeserializeOwned
             + std::fmt::Debug,
     {
-        let away = (StatusCode::SERVICE_UNAVAILABLE, "the API server does not answer\n");
-        let api: Api<K> = Api::namespaced(self.client.clone(), &run.namespace);
-        let object = api.get_opt(&run.name).await.map_err(|_| away)?.ok_or(UNKNOWN)?;
-        if object.uid().as_deref() != Some(run.uid.as_str()) {
-            return Err(UNKNOWN);
-        }
-        admit(&attempts(object).unwrap_or_default(), run.token, run.report.attempt)?;
+        admitted(&self.client, run, token, attempts).await?;
         let now = self.clock.now();
-        if !self.due(&run.uid, now, &run.report) {
+        if !self.due(run.uid, now, report) {
             return Ok(StatusCode::ACCEPTED);
         }
         let patch = json!({
             "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": { "name": run.name },
-            "status": { "progress": progress(&run.report, now) },
+            "status": { "progress": progress(report, now) },
         });
-        api.patch_status(&run.name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&patch))
+        let api: Api<K> = Api::namespaced(self.client.clone(), run.namespace);
+        api.patch_status(run.name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&patch))
             .await
-            .map_err(|_| away)?;
+            .map_err(|_| AWAY)?;
         Ok(StatusCode::NO_CONTENT)
     }
 
@@ -145,20 +129,6 @@ impl Desk {
         written.insert(uid.to_owned(), Written { at: now, phase: report.phase.clone(), has_stepped });
         true
     }
-}
-
-/// The newest attempt may report, with its own token. An older one is told that it is.
-fn admit(attempts: &[Attempt], token: &str, number: u32) -> Result<(), Refusal> {
-    let hash = Digest::of(token.as_bytes()).hex();
-    let known = attempts.iter().find(|attempt| u32::try_from(attempt.number) == Ok(number)).ok_or(UNKNOWN)?;
-    if !bool::from(hash.as_bytes().ct_eq(known.token_sha256.as_bytes())) {
-        return Err(UNKNOWN);
-    }
-    let newest = attempts.iter().map(|attempt| attempt.number).max();
-    if newest != Some(known.number) || known.ended_at.is_some() {
-        return Err((StatusCode::CONFLICT, "this attempt is over: a newer one has begun, or it has ended\n"));
-    }
-    Ok(())
 }
 
 fn progress(report: &Report, now: Timestamp) -> Progress {
@@ -189,34 +159,6 @@ mod tests {
     use cooperator_contract::progress::Steps;
 
     use super::*;
-
-    fn attempt(number: i32, token: &str, ended: bool) -> Attempt {
-        Attempt {
-            number,
-            token_sha256: Digest::of(token.as_bytes()).hex(),
-            ended_at: ended.then(|| "2026-11-24T12:00:00Z".to_owned()),
-            ..Attempt::default()
-        }
-    }
-
-    #[test]
-    fn only_the_newest_attempt_reports_and_only_with_its_own_token() {
-        let attempts = [attempt(1, "one", true), attempt(2, "two", false)];
-        assert_eq!(admit(&attempts, "two", 2), Ok(()));
-        assert_eq!(admit(&attempts, "one", 2), Err(UNKNOWN));
-        assert_eq!(admit(&attempts, "two", 3), Err(UNKNOWN));
-        assert_eq!(admit(&attempts, "one", 1).unwrap_err().0, StatusCode::CONFLICT);
-    }
-
-    #[test]
-    fn only_what_can_be_a_name_is_looked_for() {
-        for text in ["addresses-v1", "smollm2-135m", "with.dot", "0"] {
-            assert!(is_name(text), "{text}");
-        }
-        for text in ["", ".", "..", "a/b", "../senators", "a?watch=1", "a#", "A", "a%2Fb", "a\n", "-a"] {
-            assert!(!is_name(text), "{text}");
-        }
-    }
 
     fn desk() -> Desk {
         let (service, _handle) =

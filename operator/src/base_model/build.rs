@@ -5,7 +5,7 @@ use cooperator_core::digest::Digest;
 
 use super::validate::ValidBaseModel;
 use crate::domain::resources;
-use crate::runs::{Owner, Plan, Program, Shape, claim_of, short};
+use crate::runs::{Owner, Plan, Program, Shape, StorageAccess, claim_of, short};
 
 /// Failed attempts that may be followed by another.
 pub const RETRIES: u32 = 4;
@@ -29,6 +29,7 @@ pub fn plan(owner: Owner, model: &ValidBaseModel) -> Plan {
         collective: collective.clone(),
         program: Program::Import,
         bucket: bucket.clone(),
+        storage: StorageAccess::Key,
         task: Task::Import(ImportTask { source: source.clone(), license: license.clone() }),
         source_secret: source_secret.clone(),
         claims: claim_of(&source.storage_uri).into_iter().collect(),

@@ -6,7 +6,7 @@ use cooperator_contract::run::Task;
 
 use super::validate::ValidDataset;
 use crate::domain::resources;
-use crate::runs::{Owner, Plan, Program, Shape, claim_of, short};
+use crate::runs::{Owner, Plan, Program, Shape, StorageAccess, claim_of, short};
 
 /// Failed attempts that may be followed by another.
 pub const RETRIES: u32 = 4;
@@ -59,6 +59,7 @@ pub fn plan(owner: Owner, valid: &ValidDataset) -> Plan {
         collective: collective.clone(),
         program: Program::Ingest,
         bucket: bucket.clone(),
+        storage: StorageAccess::Key,
         claims: uris.filter_map(claim_of).collect(),
         task: Task::Ingest(task.clone()),
         source_secret: source_secret.clone(),

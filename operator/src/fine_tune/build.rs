@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 
 use super::gates::Admitted;
 use crate::domain::resources;
-use crate::runs::{Owner, Plan, Program, QUEUE_LABEL, Shape};
+use crate::runs::{Owner, Plan, Program, QUEUE_LABEL, Shape, StorageAccess};
 
 /// A finished Job stays at least as long as another replica needs to take over and read how it ended: one that goes
 /// sooner would look like one that was never made.
@@ -30,6 +30,7 @@ pub fn plan(
         collective: admitted.collective.clone(),
         program: Program::Train,
         bucket: admitted.bucket.clone(),
+        storage: StorageAccess::Key,
         task: Task::Train(Box::new(task(tune, admitted, image))),
         source_secret: None,
         claims: Default::default(),

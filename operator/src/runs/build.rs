@@ -131,14 +131,15 @@ fn container(plan: &Plan, site: &Site, attempt: i32) -> Container {
 }
 
 fn environment(plan: &Plan, site: &Site, attempt: i32) -> Vec<EnvVar> {
-    let mut variables = vec![
-        secret_variable(env::ACCESS_KEY_ID, &plan.bucket.secret, env::ACCESS_KEY_ID, false),
-        secret_variable(env::SECRET_ACCESS_KEY, &plan.bucket.secret, env::SECRET_ACCESS_KEY, false),
-    ];
+    let mut variables = Vec::new();
+    if plan.is_trusted() {
+        let key = [env::ACCESS_KEY_ID, env::SECRET_ACCESS_KEY];
+        variables.extend(key.map(|part| secret_variable(part, &plan.bucket.secret, part, false)));
+    }
     if plan.program.reports() {
         variables.push(secret_variable(env::RUN_TOKEN, &plan.job(attempt), TOKEN_KEY, false));
     }
-    if let Some(secret) = &plan.source_secret {
+    if let Some(secret) = plan.source_secret.as_ref().filter(|_| plan.is_trusted()) {
         let source = [env::SOURCE_ACCESS_KEY_ID, env::SOURCE_SECRET_ACCESS_KEY, env::SOURCE_TOKEN];
         variables.extend(source.map(|key| secret_variable(key, secret, key, true)));
     }
@@ -152,6 +153,11 @@ fn environment(plan: &Plan, site: &Site, attempt: i32) -> Vec<EnvVar> {
     variables
 }
 
+/// What a machine that is not trusted does not see.
+fn claims(plan: &Plan) -> impl Iterator<Item = &String> {
+    plan.claims.iter().filter(|_| plan.is_trusted())
+}
+
 fn mounts(plan: &Plan) -> Vec<VolumeMount> {
     let folder = run::PATH.rsplit_once('/').map_or("/", |(folder, _)| folder);
     let mount = |name: String, path: String, read_only: bool| VolumeMount {
@@ -160,7 +166,7 @@ fn mounts(plan: &Plan) -> Vec<VolumeMount> {
         read_only: read_only.then_some(true),
         ..VolumeMount::default()
     };
-    let claims = plan.claims.iter().enumerate();
+    let claims = claims(plan).enumerate();
     [mount("run".into(), folder.into(), true), mount("tmp".into(), "/tmp".into(), false)]
         .into_iter()
         .chain(
@@ -170,7 +176,7 @@ fn mounts(plan: &Plan) -> Vec<VolumeMount> {
 }
 
 fn volumes(plan: &Plan, attempt: i32) -> Vec<Volume> {
-    let claims = plan.claims.iter().enumerate().map(|(index, claim)| Volume {
+    let claims = claims(plan).enumerate().map(|(index, claim)| Volume {
         name: format!("claim-{index}"),
         persistent_volume_claim: Some(PersistentVolumeClaimVolumeSource {
             claim_name: claim.clone(),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use cooperator_contract::run::{RunFile, RunId, StorageLocation, Task, VERSION};
+use cooperator_contract::run::{BrokerAccess, RunFile, RunId, StorageLocation, Task, VERSION};
 use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
@@ -108,6 +108,18 @@ pub struct Bucket {
     pub secret: String,
 }
 
+/// How a run gets at the Collective's storage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StorageAccess {
+    /// By the bucket's key, in its environment.
+    #[default]
+    Key,
+    /// By URLs that the operator's broker grants: on a machine that is not trusted with a key. Only a training can, and
+    /// only where the installation has a URL at which runs reach the operator ([`Site::progress_url`]).
+    #[cfg_attr(not(test), expect(dead_code, reason = "no machine is rented yet"))]
+    Brokered,
+}
+
 /// A run, whichever attempt.
 #[derive(Clone, Debug)]
 pub struct Plan {
@@ -121,6 +133,8 @@ pub struct Plan {
     pub job_prefix: String,
     /// The Collective's storage.
     pub bucket: Bucket,
+    /// How the run gets at it. One that is brokered gets no Secret but its run token, and no volume claims.
+    pub storage: StorageAccess,
     /// What to do.
     pub task: Task,
     /// Secret with `SOURCE_*` credentials.
@@ -143,13 +157,19 @@ impl Plan {
         format!("{}-{attempt}", self.job_prefix)
     }
 
-    /// The run file of an attempt. Runs that report get the URL of their own object.
+    /// Whether the machine may have what the Collective's other pods have.
+    pub fn is_trusted(&self) -> bool {
+        self.storage == StorageAccess::Key
+    }
+
+    /// The run file of an attempt. Runs that report, or ask for storage, get the URLs of their own object.
     pub fn run_file(&self, site: &Site, attempt: i32, traceparent: Option<String>) -> RunFile {
         let Owner { namespace, name, uid, plural, .. } = &self.owner;
-        let progress_url = site.progress_url.as_deref().filter(|_| self.program.reports()).map(|base| {
-            let base = base.trim_end_matches('/');
-            format!("{base}/v1/namespaces/{namespace}/{plural}/{name}/runs/{uid}/progress")
-        });
+        let base = site.progress_url.as_deref().map(|base| base.trim_end_matches('/'));
+        let url = |what: &str| {
+            Some(format!("{}/v1/namespaces/{namespace}/{plural}/{name}/runs/{uid}/{what}", base?))
+        };
+        let storage_broker = url("storage").filter(|_| !self.is_trusted()).map(|url| BrokerAccess { url });
         RunFile {
             version: VERSION,
             run: RunId {
@@ -159,7 +179,8 @@ impl Plan {
                 attempt: u32::try_from(attempt).unwrap_or_default(),
             },
             storage: self.bucket.location.clone(),
-            progress_url,
+            storage_broker,
+            progress_url: url("progress").filter(|_| self.program.reports()),
             traceparent,
             outcome_path: cooperator_contract::run::OUTCOME_PATH.into(),
             task: self.task.clone(),

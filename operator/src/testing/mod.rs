@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use cooperator_contract::outcome::Outcome;
 use cooperator_core::time::{Clock as _, TestClock};
+use cooperator_store::Credentials;
 use cooperator_store::testing::Server;
 use kube::Client;
 use kube::runtime::events::Reporter;
@@ -54,7 +55,8 @@ impl Cluster {
         tokio::spawn(api::serve(handle, world.clone()));
         let client = Client::new(service, HOME);
         let clock = TestClock::new(START.parse().unwrap());
-        let storage = Server::start().await;
+        let storage = Server::start_at(Arc::new(clock.clone())).await;
+        storage.trust(&Credentials::new("id", "key"));
         let reporter = Reporter { controller: "test".into(), instance: None };
         let pipeline = Arc::new(Pipeline {
             events: Events::new(client.clone(), reporter),

@@ -8,7 +8,7 @@ use cooperator_api::common::Attempt;
 use cooperator_contract::run::{ImportTask, Source, StorageLocation, Task};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
-use super::plan::{Bucket, Owner, Plan, Program, Shape, Site};
+use super::plan::{Bucket, Owner, Plan, Program, Shape, Site, StorageAccess};
 
 pub(crate) fn site() -> Site {
     Site {
@@ -49,6 +49,7 @@ pub(crate) fn plan() -> Plan {
             },
             secret: "presidents-storage".into(),
         },
+        storage: StorageAccess::Key,
         task: Task::Import(ImportTask {
             source: Source { storage_uri: "pvc://weights/model".into(), digest: None },
             license: "Apache-2.0".into(),

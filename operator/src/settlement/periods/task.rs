@@ -18,7 +18,7 @@ use kube::ResourceExt as _;
 
 use super::expense::Expense;
 use crate::domain::{parse_time, resources};
-use crate::runs::{Bucket, Owner, Plan, Program, Shape, short};
+use crate::runs::{Bucket, Owner, Plan, Program, Shape, StorageAccess, short};
 
 /// Seconds a settle run may take.
 const DEADLINE_SECONDS: i64 = 3600;
@@ -185,6 +185,7 @@ pub fn plan(owner: Owner, bucket: Bucket, task: SettleTask) -> Plan {
         collective: owner.name.clone(),
         program: Program::Settle,
         bucket,
+        storage: StorageAccess::Key,
         task: Task::Settle(Box::new(task)),
         source_secret: None,
         claims: Default::default(),
