@@ -1,5 +1,6 @@
 //! The frame of every run: run file in, outcome and exit code out.
 
+mod access;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -10,11 +11,12 @@ use cooperator_contract::outcome::{FailureReason, Outcome};
 use cooperator_contract::run::{IngestTask, OUTCOME_PATH, RunFile, RunId, Task, VERSION};
 use cooperator_data::ingest::ingest;
 use cooperator_data::source::Reader;
-use cooperator_store::{Credentials, Store};
+use cooperator_store::Store;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
+pub use access::Access;
 pub use report::Reporter;
 
 use crate::failure::Failure;
@@ -73,9 +75,9 @@ pub async fn run(kind: Kind, run_file: &Path, work_dir: Option<PathBuf>) -> Exit
         Err(failure) => (failure.into(), OUTCOME_PATH.to_owned()),
         Ok(file) => {
             let path = file.outcome_path.clone();
-            let outcome = match Credentials::from_env() {
-                Ok(credentials) => execute(file, credentials, work_dir, stopped_by_signal()).await,
-                Err(error) => Failure::invalid(error).into(),
+            let outcome = match Access::from_env(&file) {
+                Ok(access) => execute(file, access, work_dir, stopped_by_signal()).await,
+                Err(failure) => failure.into(),
             };
             (outcome, path)
         }
@@ -96,14 +98,18 @@ pub async fn run(kind: Kind, run_file: &Path, work_dir: Option<PathBuf>) -> Exit
     code
 }
 
-/// Does what `file` says with these credentials. Never fails: an outcome tells it all, a panic included.
+/// Does what `file` says with this access to its storage. Never fails: an outcome tells it all, a panic included.
 pub async fn execute(
     file: RunFile,
-    credentials: Credentials,
+    access: Access,
     work_dir: Option<PathBuf>,
     stop: CancellationToken,
 ) -> Outcome {
-    let RunFile { version: _, run, storage, progress_url, traceparent, outcome_path: _, task } = file;
+    let store = match access.store(&file) {
+        Ok(store) => store,
+        Err(failure) => return failure.into(),
+    };
+    let RunFile { run, storage, progress_url, traceparent, task, .. } = file;
     let span = tracing::info_span!(
         "run",
         namespace = run.namespace,
@@ -120,8 +126,8 @@ pub async fn execute(
         return Failure::internal(format!("work folder {}: {error}", work.display())).into();
     }
     let context = Context {
-        store: Store::connect(&storage, credentials.clone()),
-        reader: Reader::from_env(storage, credentials),
+        store,
+        reader: Reader::from_env(storage, access.source_key()),
         reporter: Reporter::start(run.attempt, progress_url),
         run,
         stop,

@@ -1,5 +1,6 @@
 //! Checkpoints: blobs first, the manifest last; whoever resumes checks all of it.
 
+use bytes::Bytes;
 use cooperator_contract::manifest::CheckpointManifest;
 use cooperator_contract::{canonical, layout};
 use cooperator_core::digest::Digest;
@@ -62,9 +63,9 @@ pub(super) async fn save(
         attempt: run.attempt,
         step: state.step,
         task: settings.task,
-        adapter: put(store, tensors).await?,
-        optimizer: put(store, moments).await?,
-        state: put(store, canonical(state).map_err(Failure::internal)?).await?,
+        adapter: put(store, &run.uid, tensors).await?,
+        optimizer: put(store, &run.uid, moments).await?,
+        state: put(store, &run.uid, canonical(state).map_err(Failure::internal)?).await?,
     };
     store.put_manifest(|_| layout::checkpoint(&run.uid, run.attempt, state.step), &manifest).await?;
     prune(context, settings, &manifest).await
@@ -72,9 +73,9 @@ pub(super) async fn save(
 
 /// Writes a blob even over one of the same name and size: the same step gives the same bytes, so after a checkpoint
 /// was found broken its blobs are what would be taken for already there.
-async fn put(store: &Store, bytes: Vec<u8>) -> Result<Digest, Failure> {
+async fn put(store: &Store, uid: &str, bytes: Vec<u8>) -> Result<Digest, Failure> {
     let digest = Digest::of(&bytes);
-    store.put(&layout::blob(&digest), bytes.into()).await?;
+    store.put(&layout::checkpoint_blob(uid, &digest), bytes.into()).await?;
     Ok(digest)
 }
 
@@ -100,7 +101,7 @@ async fn prune(context: &Context, settings: &Settings, newest: &CheckpointManife
         // The manifest first: a checkpoint that is listed is whole.
         context.store.delete(&place.key).await?;
         for blob in old.iter().flat_map(blobs).filter(|blob| !kept.contains(blob)) {
-            context.store.delete(&layout::blob(&blob)).await?;
+            context.store.delete(&layout::checkpoint_blob(&context.run.uid, &blob)).await?;
         }
     }
     Ok(())
@@ -145,10 +146,9 @@ async fn load(
     if named != (context.run.uid.as_str(), place.attempt, place.step) {
         return Err(broken("its manifest names another run, attempt or step"));
     }
-    let store = &context.store;
-    let tensors = store.get_blob(&manifest.adapter).await?;
-    let moments = store.get_blob(&manifest.optimizer).await?;
-    let state = store.get_blob(&manifest.state).await?;
+    let tensors = get(context, &manifest.adapter).await?;
+    let moments = get(context, &manifest.optimizer).await?;
+    let state = get(context, &manifest.state).await?;
     let adapter = LoraAdapter::from_safetensors(config, settings.lora.clone(), &tensors).map_err(broken)?;
     let optimizer =
         AdamW::from_safetensors(settings.optimizer, adapter.tensors(), &moments).map_err(broken)?;
@@ -157,6 +157,11 @@ async fn load(
         return Err(broken("its parts are of different steps"));
     }
     Ok(Some(Saved { adapter, optimizer, state }))
+}
+
+async fn get(context: &Context, digest: &Digest) -> Result<Bytes, Failure> {
+    let key = layout::checkpoint_blob(&context.run.uid, digest);
+    Ok(context.store.get_verified(&key, digest).await?)
 }
 
 async fn read(context: &Context, place: &Place) -> Result<CheckpointManifest, Failure> {

@@ -24,7 +24,6 @@ use crate::run::Context;
 pub(super) const EVALUATION: &str = "evaluation.json";
 const TENSORS: &str = "adapter_model.safetensors";
 const CONFIG: &str = "adapter_config.json";
-const MANIFEST: &str = "manifest.json";
 
 /// What a finished training made.
 pub(super) struct Work<'a> {
@@ -90,13 +89,16 @@ pub(super) async fn publish(context: &Context, work: Work<'_>) -> Result<Digest,
         ("README.md", card.into()),
         ("loss.svg", picture.into()),
         (EVALUATION, serde_json::to_vec_pretty(&evaluation).map_err(Failure::internal)?.into()),
-        ("provenance.json", serde_json::to_vec_pretty(&statement).map_err(Failure::internal)?.into()),
+        (
+            layout::ADAPTER_PROVENANCE,
+            serde_json::to_vec_pretty(&statement).map_err(Failure::internal)?.into(),
+        ),
     ];
     for (name, bytes) in files {
         context.store.put(&layout::adapter(&digest, name), bytes).await?;
     }
     fence::check(context).await?;
-    context.store.put(&layout::adapter(&digest, MANIFEST), manifest_bytes.into()).await?;
+    context.store.put(&layout::adapter(&digest, layout::ADAPTER_MANIFEST), manifest_bytes.into()).await?;
     Ok(digest)
 }
 

@@ -2,7 +2,7 @@ use cooperator_contract::layout;
 use cooperator_contract::outcome::FailureReason;
 use cooperator_core::digest::Digest;
 
-use crate::world::{BUCKET, Inputs, World, checkpoint, digest, failure, training};
+use crate::world::{BUCKET, Inputs, UID, World, checkpoint, digest, failure, training};
 
 /// What a run without a break makes of the same inputs.
 async fn uninterrupted() -> Digest {
@@ -31,7 +31,7 @@ async fn die_at(world: &World, inputs: Inputs, attempt: u32, step: u64) {
 
 /// Changes one byte of a blob, as a disk does.
 fn corrupt(world: &World, blob: &Digest) {
-    let key = layout::blob(blob);
+    let key = layout::checkpoint_blob(UID, blob);
     let mut bytes = world.bytes(&key).to_vec();
     *bytes.last_mut().unwrap() ^= 1;
     world.storage.set_object(BUCKET, &key, bytes);
@@ -133,9 +133,10 @@ async fn checkpoints_of_other_parameters_are_passed_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn only_the_newest_checkpoints_are_kept_and_no_blob_of_the_others() {
     let (world, inputs) = World::ready().await;
-    let before = world.keys("blobs/").len();
+    let before = world.keys("blobs/");
     digest(world.train(1, training(inputs)).await);
     assert_eq!(world.places(), [(1, 6), (1, 8)]);
     world.assert_checkpoints_whole();
-    assert_eq!(world.keys("blobs/").len(), before + 2 * 3);
+    assert_eq!(world.keys(&format!("{}blobs/", layout::checkpoints(UID))).len(), 2 * 3);
+    assert_eq!(world.keys("blobs/"), before, "what all share is left alone");
 }

@@ -2,6 +2,7 @@
 //! and what lies in the bucket afterwards.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod brokered;
 mod import;
 mod ingest;
 mod interrupted;

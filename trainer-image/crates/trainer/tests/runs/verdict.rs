@@ -4,7 +4,7 @@ use cooperator_contract::run::{Gate, GateOperator, Metric, Schedule, TrainTask};
 use cooperator_models::config::LlamaConfig;
 use cooperator_models::lora::{LoraAdapter, LoraConfig};
 
-use crate::world::{Inputs, World, checkpoint, digest, failure, read_fixture, training};
+use crate::world::{Inputs, UID, World, checkpoint, digest, failure, read_fixture, training};
 
 fn gate(metric: Metric, operator: GateOperator, value: &str) -> Gate {
     Gate { metric, operator, value: value.to_owned() }
@@ -63,7 +63,7 @@ async fn a_loss_that_is_not_finite_ends_the_training_and_the_last_good_checkpoin
             dropout: 0.1,
             target_modules: task.lora.target_modules.clone(),
         };
-        let bytes = world.bytes(&layout::blob(&manifest.adapter));
+        let bytes = world.bytes(&layout::checkpoint_blob(UID, &manifest.adapter));
         // Refuses values that are not finite.
         LoraAdapter::from_safetensors(&config, lora, &bytes).unwrap();
     }

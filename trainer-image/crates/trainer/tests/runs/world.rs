@@ -8,13 +8,13 @@ use cooperator_contract::layout;
 use cooperator_contract::manifest::{CheckpointManifest, DatasetManifest, Evaluation};
 use cooperator_contract::outcome::{FailureReason, Outcome};
 use cooperator_contract::run::{
-    AttributionMethod, Gate, ImportTask, IngestContribution, IngestTask, LoraOptions, RunFile, RunId,
-    Schedule, Source, SplitShare, Task, TextFormat, TextOptions, TrainTask, TrainingOptions, VERSION,
+    AttributionMethod, BrokerAccess, Gate, ImportTask, IngestContribution, IngestTask, LoraOptions, RunFile,
+    RunId, Schedule, Source, SplitShare, Task, TextFormat, TextOptions, TrainTask, TrainingOptions, VERSION,
 };
 use cooperator_core::digest::Digest;
 use cooperator_store::Credentials;
 use cooperator_store::testing::{Fault, Rule, Server};
-use cooperator_trainer::run::execute;
+use cooperator_trainer::run::{Access, execute};
 use serde::de::DeserializeOwned;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
@@ -97,7 +97,26 @@ impl World {
         self.begin(uid, attempt, task).end().await
     }
 
+    /// Trains without the bucket's key: by the broker at `url`.
+    pub async fn train_brokered(&self, attempt: u32, task: TrainTask, url: &str) -> Outcome {
+        let access = Access::Broker { token: "run-token".to_owned() };
+        let broker = Some(BrokerAccess { url: url.to_owned() });
+        self.begin_with(UID, attempt, Task::Train(Box::new(task)), access, broker).end().await
+    }
+
     fn begin(&self, uid: &str, attempt: u32, task: Task) -> Running {
+        let access = Access::Key(Credentials::new("GKtest", "test-secret"));
+        self.begin_with(uid, attempt, task, access, None)
+    }
+
+    fn begin_with(
+        &self,
+        uid: &str,
+        attempt: u32,
+        task: Task,
+        access: Access,
+        storage_broker: Option<BrokerAccess>,
+    ) -> Running {
         let run = RunId {
             namespace: "presidents".to_owned(),
             name: "text".to_owned(),
@@ -108,14 +127,14 @@ impl World {
             version: VERSION,
             run,
             storage: self.storage.location(BUCKET),
+            storage_broker,
             progress_url: None,
             traceparent: None,
             outcome_path: String::new(),
             task,
         };
         let (stop, work) = (CancellationToken::new(), Some(self.work_folder()));
-        let credentials = Credentials::new("GKtest", "test-secret");
-        let ending = tokio::spawn(execute(file, credentials, work, stop.clone()));
+        let ending = tokio::spawn(execute(file, access, work, stop.clone()));
         Running { stop, ending }
     }
 
@@ -166,7 +185,9 @@ impl World {
 
     /// Every checkpoint of the FineTune, sorted by attempt, then step.
     pub fn checkpoints(&self) -> Vec<CheckpointManifest> {
-        self.keys(&layout::checkpoints(UID)).iter().map(|key| self.json(key)).collect()
+        let keys = self.keys(&layout::checkpoints(UID));
+        let keys = keys.iter().filter(|key| layout::checkpoint_place(UID, key).is_some());
+        keys.map(|key| self.json(key)).collect()
     }
 
     /// Attempt and step of each.
@@ -178,7 +199,7 @@ impl World {
     pub fn assert_checkpoints_whole(&self) {
         for manifest in self.checkpoints() {
             for blob in [manifest.adapter, manifest.optimizer, manifest.state] {
-                let found = Digest::of(&self.bytes(&layout::blob(&blob)));
+                let found = Digest::of(&self.bytes(&layout::checkpoint_blob(UID, &blob)));
                 assert_eq!(found, blob, "attempt {} step {}", manifest.attempt, manifest.step);
             }
         }
