@@ -217,5 +217,28 @@ pub enum Spot {
     Only,
 }
 
+/// What an estimate stands on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
+pub enum EstimateBasis {
+    /// Throughput that was seen.
+    Measured,
+    /// What the vendor claims.
+    Claimed,
+    /// Nothing: the longest it may take.
+    #[default]
+    Unknown,
+}
+
+impl From<cooperator_core::market::throughput::Basis> for EstimateBasis {
+    fn from(basis: cooperator_core::market::throughput::Basis) -> Self {
+        use cooperator_core::market::throughput::Basis;
+        match basis {
+            Basis::Measured => Self::Measured,
+            Basis::Claimed => Self::Claimed,
+            Basis::Unknown => Self::Unknown,
+        }
+    }
+}
+
 /// Conditions, a list-map by `type`.
 pub type Conditions = Vec<Condition>;

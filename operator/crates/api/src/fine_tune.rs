@@ -17,8 +17,8 @@ pub use compute::Compute;
 pub use evaluation::{EvaluationSpec, Gate, GateOperator, Metric};
 pub use lora::{Lora, TargetModule};
 pub use status::{
-    AdapterStatus, EstimateBasis, EvaluationStatus, FineTuneStatus, GateStatus, MemberShare, Quality,
-    RentedMachine, TrainingEstimate, Waiting,
+    AdapterStatus, EvaluationStatus, FineTuneStatus, GateStatus, MemberShare, Quality, RentedMachine,
+    TrainingEstimate, Waiting,
 };
 pub use training::{Checkpoint, Schedule, Training};
 

@@ -10,6 +10,11 @@ pub const LABEL_NAME: &str = "cooperator.dev/name";
 pub const LABEL_ATTEMPT: &str = "cooperator.dev/attempt";
 /// Label of a node and of what belongs to it: the NodeClaim it was rented for.
 pub const LABEL_NODE_CLAIM: &str = "cooperator.dev/node-claim";
+/// Label of a node: the namespace of that NodeClaim.
+pub const LABEL_NODE_CLAIM_NAMESPACE: &str = "cooperator.dev/node-claim-namespace";
+/// Label of a node that was found to be what was rented: uid of its NodeClaim. A kubelet may not set labels of this prefix:
+/// that it is there is the operator's word, not the machine's.
+pub const LABEL_VERIFIED_CLAIM: &str = "node-restriction.kubernetes.io/cooperator-node-claim";
 /// Label of a NodeClaim and of its node: the NodePool it was rented from.
 pub const LABEL_NODE_POOL: &str = "cooperator.dev/node-pool";
 /// Taint of every rented node: only what tolerates strangers' machines runs there.

@@ -16,7 +16,7 @@ mod launch;
 mod offer;
 mod status;
 
-pub use launch::Launch;
+pub use launch::{Launch, LaunchedMachine};
 pub use offer::{CapacityType, ClaimedOffer, OfferedGpus, Shape};
 pub use status::{Bootstrap, Estimate, NodeClaimStatus};
 
@@ -25,7 +25,7 @@ const MOST: i64 = 9_007_199_254_740_991;
 
 /// One machine that is rented for one piece of work. Made by the operator, and by whoever wants a machine; deleting it
 /// gives the machine back. It goes only once the vendor has confirmed that nothing costs any more.
-#[derive(CustomResource, Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
+#[derive(CustomResource, Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[kube(
     group = "cooperator.dev",
     version = "v1alpha1",

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use cooperator_core::digest::Digest;
 use cooperator_core::time::{SignedDuration, Timestamp, later, whole_second};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::Secret;
@@ -40,6 +41,19 @@ impl Token {
     /// If the operating system has none to give.
     pub fn random() -> Result<Self, rand::rand_core::OsError> {
         Ok(Self { id: random(ID)?, secret: random(SECRET)? })
+    }
+
+    /// A new token for one launch of a claim's machine. Its id is always the same one, so that the Secret of a token that
+    /// was made and never used is found again; its secret never is.
+    ///
+    /// # Errors
+    /// If the operating system has no randomness to give.
+    pub fn of_launch(claim: &Claim, launch: u32) -> Result<Self, rand::rand_core::OsError> {
+        let digest = Digest::of(format!("{}/{launch}", claim.uid).as_bytes()).hex();
+        let bytes = hex_pairs(&digest);
+        let id =
+            bytes.map(|byte| char::from(ALPHABET[usize::from(byte) % ALPHABET.len()])).take(ID).collect();
+        Ok(Self { id, secret: random(SECRET)? })
     }
 
     /// The token that a Secret holds, whenever it expires. None: it is no bootstrap token.
@@ -102,6 +116,14 @@ pub fn secret_name(id: &str) -> String {
     format!("bootstrap-token-{id}")
 }
 
+/// The bytes that hexadecimal digits stand for.
+fn hex_pairs(digits: &str) -> impl Iterator<Item = u8> + '_ {
+    digits
+        .as_bytes()
+        .chunks(2)
+        .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+}
+
 /// Characters of [`ALPHABET`], each as likely as the other.
 fn random(length: usize) -> Result<String, rand::rand_core::OsError> {
     // Beyond the greatest multiple of 36, the first few characters would come more often.
@@ -142,6 +164,15 @@ mod tests {
         assert!(is_written(&one.id, 6) && is_written(&one.secret, 16), "{}", one.reveal());
         assert_eq!(one.reveal(), format!("{}.{}", one.id, one.secret));
         assert!(!format!("{one:?}").contains(&one.secret));
+    }
+
+    #[test]
+    fn a_launch_has_one_id_and_never_the_same_secret() {
+        let (one, again) = (Token::of_launch(&claim(), 1).unwrap(), Token::of_launch(&claim(), 1).unwrap());
+        assert_eq!(one.id, again.id);
+        assert_ne!(one.secret, again.secret);
+        assert_ne!(one.id, Token::of_launch(&claim(), 2).unwrap().id);
+        assert!(is_written(&one.id, ID), "{}", one.id);
     }
 
     #[test]

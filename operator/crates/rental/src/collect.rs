@@ -269,7 +269,7 @@ async fn end(
     match to_end(machine, now) {
         ToEnd::Wait(_) => Ok(()),
         ToEnd::Mark => {
-            machine.unsure_at = Some(now);
+            machine.mark(now);
             Ok(())
         }
         ToEnd::Look => look(driver, machine, settles, now).await,

@@ -91,6 +91,8 @@ pub enum Answer<T> {
     /// It was not asked.
     #[default]
     None,
+    /// It was asked too often: again no earlier than after this.
+    Busy(Duration),
     /// It was, and was not answered: again no earlier than after this.
     Failed(Duration),
     /// It was answered.
@@ -209,6 +211,8 @@ fn delete(view: &View<'_>, seen: &Seen, machine: &Machine) -> Step {
         ToEnd::Delete => Step::Delete(id()),
         ToEnd::Look => match seen.of(&machine.instance) {
             Answer::None => Step::Look(Question::One(id())),
+            // That passes, and whoever does not wait for it forgets when the machine ended.
+            Answer::Busy(wait) => Step::Wait(*wait),
             Answer::Failed(wait) if machine.unsure_at.is_some_and(|at| view.now < after(at, PATIENCE)) => {
                 Step::Wait(*wait)
             }
@@ -226,7 +230,7 @@ fn delete(view: &View<'_>, seen: &Seen, machine: &Machine) -> Step {
 fn confirm(view: &View<'_>, seen: &Seen, machine: &Machine, gone: Timestamp) -> Step {
     let all = match &seen.all {
         Answer::None => return Step::Look(Question::All),
-        Answer::Failed(wait) => return Step::Wait(*wait),
+        Answer::Busy(wait) | Answer::Failed(wait) => return Step::Wait(*wait),
         Answer::Got(all) => all,
     };
     let doubles: Vec<Instance> =
@@ -269,7 +273,7 @@ fn current(view: &View<'_>, seen: &Seen) -> Step {
 fn doubt(view: &View<'_>, seen: &Seen, launch: &Launch) -> Step {
     let all = match &seen.all {
         Answer::None => return Step::Look(Question::All),
-        Answer::Failed(wait) => return Step::Wait(*wait),
+        Answer::Busy(wait) | Answer::Failed(wait) => return Step::Wait(*wait),
         Answer::Got(all) => all,
     };
     let mut found = view.unknown(all);
@@ -311,7 +315,8 @@ fn watch(view: &View<'_>, seen: &Seen, launch: &Launch, machine: &Machine) -> St
     let lost = machine.lost_at.map(|lost| after(lost.max(machine.known_at), view.settles));
     let step = match (lost.filter(|settled| *settled <= view.now), seen.of(&machine.instance), &seen.all) {
         (Some(_), _, Answer::None) => return Step::Look(Question::All),
-        (Some(_), _, Answer::Failed(wait)) | (None, Answer::Failed(wait), _) => Step::Wait(*wait),
+        (Some(_), _, Answer::Busy(wait) | Answer::Failed(wait))
+        | (None, Answer::Busy(wait) | Answer::Failed(wait), _) => Step::Wait(*wait),
         (Some(_), _, Answer::Got(all)) => missing(machine, all),
         (None, Answer::None, _) => return Step::Look(Question::One(machine.instance.clone())),
         (None, Answer::Got(Some(instance)), _) => standing(machine, instance),
@@ -380,7 +385,7 @@ fn account(view: &View<'_>, seen: &Seen) -> Step {
         Answer::Got(None) if late => Step::Account(id(), Some(Amount::ZERO)),
         Answer::Failed(_) if too_late => Step::Account(id(), None),
         // Whoever is throttled is not put off for long: all that wait would come together again, and one be served.
-        Answer::Failed(wait) => Step::Wait(*wait),
+        Answer::Busy(wait) | Answer::Failed(wait) => Step::Wait(*wait),
         Answer::Got(_) => Step::Wait(BILL),
     }
 }

@@ -12,8 +12,9 @@ use crate::times::after;
 /// Between two deletions of one machine.
 pub(crate) const DELETES: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(20));
 /// For so long after it was written down that a deletion is to be asked for, it is. Later it may have been, by somebody
-/// who died before it could be written down what came of it.
-const FRESH: Duration = Duration::from_secs(2);
+/// who died before it could be written down what came of it. It is longer for each mark that came to nothing: a caller that
+/// is slow must come to its end, too.
+const FRESH: Backoff = Backoff::new(Duration::from_secs(2), Duration::from_secs(120));
 
 /// What to do next to end a machine that is not said to be gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,7 +37,8 @@ pub(crate) fn to_end(machine: &Machine, now: Timestamp) -> ToEnd {
     let due = due.filter(|due| now < *due);
     match (machine.unsure_at, due) {
         (Some(mark), _)
-            if machine.delete_asked_at.is_none_or(|asked| asked < mark) && now <= after(mark, FRESH) =>
+            if machine.delete_asked_at.is_none_or(|asked| asked < mark)
+                && now <= after(mark, FRESH.delay(machine.marks)) =>
         {
             ToEnd::Delete
         }

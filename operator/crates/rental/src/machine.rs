@@ -39,6 +39,9 @@ pub struct Machine {
     /// When its deletion was to be asked for, as long as it is not known whether it was done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unsure_at: Option<Timestamp>,
+    /// How often that was written down since the last deletion.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub marks: u32,
     /// When the deletion was asked for that the vendor does: where it tells no end, the machine is paid for until then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub accepted_at: Option<Timestamp>,
@@ -79,6 +82,7 @@ impl Machine {
             deletes: 0,
             delete_asked_at: None,
             unsure_at: None,
+            marks: 0,
             accepted_at: None,
             gone_at: None,
             ended_at: None,
@@ -107,6 +111,7 @@ impl Machine {
     pub fn note_delete(&mut self, answer: Result<Deleted, &Error>, now: Timestamp) {
         self.deletes = self.deletes.saturating_add(1);
         self.delete_asked_at = Some(now);
+        self.marks = 0;
         match answer {
             Ok(Deleted::Ending) => {
                 self.accepted_at = self.accepted_at.or(Some(now));
@@ -121,6 +126,12 @@ impl Machine {
             Err(error) if error.may_have_happened() => {}
             Err(_) => self.unsure_at = None,
         }
+    }
+
+    /// Writes down that its deletion is to be asked for.
+    pub fn mark(&mut self, now: Timestamp) {
+        self.unsure_at = Some(now);
+        self.marks = self.marks.saturating_add(1);
     }
 
     /// Writes down whether a deletion was done of which that was not known.

@@ -161,12 +161,12 @@ fn answer<T>(result: Result<T, Error>, news: &mut Vec<News>) -> Answer<T> {
     match result {
         Ok(got) => Answer::Got(got),
         Err(error) => {
-            let wait = match &error {
-                Error::Throttled { after, .. } => *after,
-                _ => UNANSWERED,
+            let answer = match &error {
+                Error::Throttled { after, .. } => Answer::Busy(*after),
+                _ => Answer::Failed(UNANSWERED),
             };
             news.push(News::Unanswered { error });
-            Answer::Failed(wait)
+            answer
         }
     }
 }
@@ -205,7 +205,7 @@ impl Act<'_> {
             Step::End(reason, message, last) => self.end(reason, &message, last.as_ref()),
             Step::Mark(id) => {
                 let now = self.now;
-                self.record.change(self.provider, &id, now, |machine| machine.unsure_at = Some(now));
+                self.record.change(self.provider, &id, now, |machine| machine.mark(now));
             }
             Step::Sure(id, done) => {
                 self.record.change(self.provider, &id, self.now, |machine| machine.note_unsure(done));

@@ -16,6 +16,18 @@ pub mod names {
     pub const RECONCILE_SECONDS: &str = "reconcile_duration_seconds";
     /// 1 on the replica that leads.
     pub const LEADER: &str = "leader";
+    /// Calls of vendors of machines by vendor, verb and result.
+    pub const PROVIDER_CALLS: &str = "provider_calls";
+    /// How long those took, by vendor and verb.
+    pub const PROVIDER_CALL_SECONDS: &str = "provider_call_seconds";
+    /// Machines that are rented now, by type of Provider.
+    pub const RENTED_MACHINES: &str = "rented_machines";
+    /// What an hour of them costs, in millionths of the treasury's currency.
+    pub const RENTED_PRICE: &str = "rented_price_per_hour_micros";
+    /// What machines cost that have ended, in millionths of the treasury's currency.
+    pub const RENTED_COST: &str = "rented_cost_micros";
+    /// Machines that had no claim and were ended.
+    pub const STRAY_MACHINES: &str = "stray_machines";
     /// Progress posts by result.
     pub const PROGRESS_POSTS: &str = "progress_posts";
 }

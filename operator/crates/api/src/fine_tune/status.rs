@@ -5,7 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::Metric;
-use crate::common::{Attempt, Conditions, Money, Progress};
+use crate::common::{Attempt, Conditions, EstimateBasis, Money, Progress};
 
 /// How far it is and what came of it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
@@ -91,18 +91,6 @@ pub struct TrainingEstimate {
     pub basis: EstimateBasis,
 }
 
-/// What an estimate stands on.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize, JsonSchema)]
-pub enum EstimateBasis {
-    /// Throughput that was seen.
-    Measured,
-    /// What the vendor claims.
-    Claimed,
-    /// Nothing: the longest it may take.
-    #[default]
-    Unknown,
-}
-
 /// A machine that was rented for a FineTune.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -118,6 +106,11 @@ pub struct RentedMachine {
     /// Its node, if it became one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// Name of the NodePool.
+    pub node_pool: String,
+    /// What its throughput is remembered by: `2x rtx-4090`, `8 cpu`.
+    #[serde(default)]
+    pub machine: String,
     /// What it is, for people: `1x rtx-4090, 8 cpu, 32 GiB, US`.
     pub offer: String,
     /// What an hour costs, disk included, decimal string in the treasury's currency.
@@ -132,6 +125,12 @@ pub struct RentedMachine {
     pub seconds: i64,
     /// What it cost so far, decimal string in the treasury's currency.
     pub cost: String,
+    /// Whether that will not change any more.
+    #[serde(default, rename = "final")]
+    pub is_final: bool,
+    /// How fast it trained, as it was told last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tokens_per_second: Option<i64>,
 }
 
 /// The adapter in object storage.

@@ -31,6 +31,9 @@ pub struct ClaimedOffer {
     pub gpus: Option<OfferedGpus>,
     /// What an hour costs, disk included, decimal string in the treasury's currency.
     pub price_per_hour: String,
+    /// What its throughput is remembered by: `2x rtx-4090`, `8 cpu`.
+    #[serde(default)]
+    pub machine: String,
 }
 
 /// GPUs, all alike.

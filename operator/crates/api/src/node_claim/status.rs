@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{ClaimedOffer, Launch};
-use crate::common::{Conditions, LocalRef, Money};
+use crate::common::{Conditions, EstimateBasis, LocalRef, Money};
 
 /// Where the machine stands, and what it costs.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
@@ -30,6 +30,9 @@ pub struct NodeClaimStatus {
     /// Its node.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node_name: Option<String>,
+    /// Its place among the claims that wait for the same pool; 1 is next. Absent once something is rented for it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<i32>,
     /// What was taken, and for how much.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub offer: Option<ClaimedOffer>,
@@ -64,6 +67,9 @@ pub struct Estimate {
     pub seconds: i64,
     /// When it ends, RFC 3339.
     pub end: String,
+    /// Measured, Claimed or Unknown.
+    #[serde(default)]
+    pub basis: EstimateBasis,
 }
 
 /// How the machine joins. The token itself is nowhere here.

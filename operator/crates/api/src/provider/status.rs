@@ -5,6 +5,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::common::Conditions;
+use crate::node_claim::LaunchedMachine;
 
 /// Whether it answers, what it has, and what went wrong lately.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
@@ -48,8 +49,10 @@ pub struct ProviderStatus {
     /// Machines of ours that belonged to no NodeClaim and were ended, the newest last. At most 32.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 32))]
-    #[x_kube(merge_strategy = ListMerge::Map(vec!["providerID".into()]))]
     pub strays: Vec<Stray>,
+    /// What those cost that are not in the list any more, decimal string in the vendor's currency. Default: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub strayed_earlier: Option<String>,
 }
 
 /// The cheapest offer.
@@ -73,18 +76,11 @@ pub struct BlockedHost {
     pub reason: String,
 }
 
-/// A machine of ours without a NodeClaim.
+/// A machine of ours without a NodeClaim. Its JSON form is that of `cooperator_rental::Stray`.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
 pub struct Stray {
-    /// The machine: `vast://123`.
-    #[serde(rename = "providerID")]
-    pub provider_id: String,
     /// Its name at the vendor.
     pub name: String,
-    /// When it was first seen, RFC 3339.
-    pub first_seen: String,
-    /// What it cost, decimal string in the treasury's currency, where that is known.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub amount: Option<String>,
+    /// What is known of it.
+    pub machine: LaunchedMachine,
 }

@@ -31,7 +31,7 @@ impl World {
 #[tokio::test]
 async fn whoever_dies_before_the_call_has_rented_nothing_and_another_may_begin() {
     let mut world = World::new();
-    drop(world.begin());
+    let _lost = world.begin();
     world.run(60).await;
     assert!(world.record.is_doubtful(), "a call may be on its way");
     world.run(10).await;
@@ -246,6 +246,24 @@ async fn a_deletion_whose_caller_died_is_paid_for_until_it_was_asked_for() {
 }
 
 #[tokio::test]
+async fn a_lost_deletion_is_not_forgotten_while_the_vendor_is_too_busy_to_tell_of_it() {
+    let mut world = World::new();
+    world.rent().await;
+    world.run(100).await;
+    world.fake.fail_always(Verb::Charged, Fault::Unavailable);
+    world.liar.forget_ends.store(true, Ordering::SeqCst);
+    world.fake.fail_next(Verb::Delete, Fault::LostAnswer);
+    world.fake.fail_always(Verb::Get, Fault::Throttled(std::time::Duration::from_secs(1)));
+    world.end();
+    world.run(200).await;
+    world.fake.heal();
+    world.fake.fail_always(Verb::Charged, Fault::Unavailable);
+    world.run(8000).await;
+    assert!(world.record.is_accounted());
+    assert_eq!(world.record.lines(world.clock.now()).unwrap()[0].seconds, 100);
+}
+
+#[tokio::test]
 async fn a_double_that_the_vendor_made_itself_is_found_ended_and_paid_for() {
     let mut world = World::new();
     world.fake.fail_next(Verb::Create, Fault::Twice);
@@ -272,7 +290,7 @@ async fn a_double_that_comes_to_light_while_the_last_one_ends_is_ended_too() {
 #[tokio::test]
 async fn a_stale_callers_machine_is_ended_after_its_claim_is_closed() {
     let mut world = World::new();
-    drop(world.begin());
+    let _lost = world.begin();
     world.run(100).await;
     assert!(world.record.is_accounted());
     world.stale_create().await;
