@@ -1,6 +1,7 @@
 //! Flags of the binary; what the chart sets.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use clap::Parser;
 
@@ -47,6 +48,19 @@ pub struct Args {
     /// Region of the default store.
     #[arg(long, default_value = "garage")]
     pub store_region: String,
+    /// URL of the API server as rented machines reach it. Default: no machine is rented.
+    #[arg(long)]
+    pub rented_api_server: Option<String>,
+    /// File with the certificate authority of that API server, PEM.
+    #[arg(long, default_value = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")]
+    pub rented_authority: PathBuf,
+    /// File that says what rented machines fetch and how they are set up, JSON.
+    #[arg(long)]
+    pub rented_machines: Option<PathBuf>,
+    /// URL of `--listen` as rented machines reach it: their runs report there and are granted storage. Default:
+    /// `--progress-url`.
+    #[arg(long)]
+    pub rented_progress_url: Option<String>,
     /// S3 endpoint as rented machines reach it: the URLs granted to runs without a key lead there. Default: the
     /// endpoint of each Collective's own storage.
     #[arg(long)]

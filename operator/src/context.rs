@@ -7,12 +7,15 @@ use cooperator_store::Credentials;
 
 use crate::garage::{Garage, GarageError};
 use crate::pipeline::{self, Pipeline};
+use crate::rent::Rent;
 use crate::report::ReportError;
 
 /// Handed to every reconcile.
 pub struct Context {
     /// Client, events, clock and settings.
     pub pipeline: Arc<Pipeline>,
+    /// What rents machines; none: this installation rents none.
+    pub rent: Option<Arc<Rent>>,
     /// The store of a Collective that brings none.
     pub default_store: Option<DefaultStore>,
     /// ServiceAccount of the operator, `namespace/name`: whom a namespace must grant its rights.

@@ -21,6 +21,7 @@ use crate::context::{Context, DefaultStore, Parts};
 use crate::events::Events;
 use crate::garage::Garage;
 use crate::pipeline::Pipeline;
+use crate::rent::{self, Rent};
 use crate::runs::Site;
 use crate::{broker, progress, watch};
 
@@ -45,7 +46,7 @@ pub async fn operate(args: Args) -> Result<()> {
     let client = Client::try_from(config)?;
     let (health, metrics) = (Health::new(), Metrics::new());
     let runner = Runner::new(args.concurrency, health.clone(), &metrics);
-    let context = Arc::new(context(&args, client.clone())?);
+    let context = Arc::new(context(&args, client.clone(), &metrics)?);
 
     let answers = serve(args.metrics_listen, health::router(health.clone(), metrics), stop.clone()).await?;
     let runs = progress::router(client, Arc::new(SystemClock))
@@ -65,7 +66,7 @@ pub async fn operate(args: Args) -> Result<()> {
     Ok(())
 }
 
-fn context(args: &Args, client: Client) -> Result<Context> {
+fn context(args: &Args, client: Client, metrics: &Metrics) -> Result<Context> {
     let reporter = Reporter { controller: "cooperator".into(), instance: Some(args.pod_name.clone()) };
     let pipeline = Pipeline {
         events: Events::new(client.clone(), reporter),
@@ -75,6 +76,7 @@ fn context(args: &Args, client: Client) -> Result<Context> {
             operator_image: args.operator_image.clone(),
             pull_policy: args.image_pull_policy.clone(),
             progress_url: args.progress_url.clone(),
+            rented_progress_url: args.rented_progress_url.clone(),
             otlp_endpoint: args.otlp_endpoint.clone(),
         },
         clock: Arc::new(SystemClock),
@@ -85,8 +87,11 @@ fn context(args: &Args, client: Client) -> Result<Context> {
         region: args.store_region.clone(),
         parts,
     });
+    let pipeline = Arc::new(pipeline);
+    let site = rent::Site::read(args)?;
     Ok(Context {
-        pipeline: Arc::new(pipeline),
+        rent: site.map(|site| Arc::new(Rent::new(pipeline.clone(), site, metrics))),
+        pipeline,
         default_store,
         service_account: format!("{}/{}", args.pod_namespace, args.service_account),
     })

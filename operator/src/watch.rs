@@ -10,13 +10,17 @@ use cooperator_api::dataset::Dataset;
 use cooperator_api::deployment::Deployment;
 use cooperator_api::fine_tune::FineTune;
 use cooperator_api::names;
+use cooperator_api::node_claim::NodeClaim;
+use cooperator_api::node_pool::NodePool;
+use cooperator_api::provider::Provider;
 use cooperator_api::settlement::Settlement;
 use cooperator_kit::{Runner, watch_config};
 use futures::FutureExt as _;
 use futures::future::BoxFuture;
 use k8s_openapi::api::apps::v1;
 use k8s_openapi::api::batch::v1::Job;
-use k8s_openapi::api::core::v1::Pod;
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::core::NamespaceResourceScope;
 use kube::runtime::controller::{Action, Controller};
 use kube::runtime::reflector::{ObjectRef, Store};
@@ -27,13 +31,18 @@ use serde::de::DeserializeOwned;
 use crate::context::Context;
 use crate::glimpse::Glimpse;
 use crate::pipeline::{Error, Pipeline};
+use crate::rent::Rent;
 use crate::settlement::periods::Costs;
-use crate::{api_key, base_model, collective, contribution, dataset, deployment, fine_tune, settlement};
+use crate::{
+    api_key, base_model, collective, contribution, dataset, deployment, fine_tune, node_claim, node_pool,
+    provider, settlement,
+};
 
 /// The one list. Each runs until `runner` is stopped.
 pub fn controllers(context: &Arc<Context>, runner: &Runner) -> Vec<BoxFuture<'static, ()>> {
     let pipeline = &context.pipeline;
-    vec![
+    let rented = context.rent.iter().flat_map(|rent| rented(rent, runner));
+    let all = vec![
         api_keys(pipeline, runner),
         base_models(pipeline, runner),
         collectives(context, runner),
@@ -43,7 +52,54 @@ pub fn controllers(context: &Arc<Context>, runner: &Runner) -> Vec<BoxFuture<'st
         fine_tunes(pipeline, runner),
         settlements(pipeline, runner),
         periods(pipeline, runner),
-    ]
+    ];
+    all.into_iter().chain(rented).collect()
+}
+
+/// Those of rented machines, where the installation is to rent any.
+fn rented(rent: &Arc<Rent>, runner: &Runner) -> Vec<BoxFuture<'static, ()>> {
+    vec![providers(rent, runner), node_pools(rent, runner), node_claims(rent, runner), requests(rent, runner)]
+}
+
+fn providers(rent: &Arc<Rent>, runner: &Runner) -> BoxFuture<'static, ()> {
+    let pipeline = &rent.pipeline;
+    drive("provider", of::<Provider>(pipeline), runner, provider::reconcile, rent, pipeline)
+}
+
+fn node_pools(rent: &Arc<Rent>, runner: &Runner) -> BoxFuture<'static, ()> {
+    let pipeline = &rent.pipeline;
+    let controller = of::<NodePool>(pipeline);
+    let (by_claim, by_provider, by_tune) = (controller.store(), controller.store(), controller.store());
+    let controller = controller
+        .watches(seen::<NodeClaim>(pipeline), watch_config(), move |claim| {
+            select(&by_claim, &claim, |_, _| true)
+        })
+        .watches(seen::<Provider>(pipeline), watch_config(), move |provider| {
+            select(&by_provider, &provider, |_, _| true)
+        })
+        .watches(all::<Glimpse<FineTune, Costs>>(pipeline), watch_config(), move |tune| {
+            let told = tune.status.as_ref().is_some_and(Costs::has_rented);
+            if told { select(&by_tune, &tune, |_, _| true) } else { Vec::new() }
+        });
+    drive("nodepool", controller, runner, node_pool::reconcile, pipeline, pipeline)
+}
+
+fn node_claims(rent: &Arc<Rent>, runner: &Runner) -> BoxFuture<'static, ()> {
+    let pipeline = &rent.pipeline;
+    let controller = of::<NodeClaim>(pipeline);
+    let (by_pool, by_tune) = (controller.store(), controller.store());
+    let nodes = watch_config().labels(names::LABEL_NODE_CLAIM);
+    let controller = controller
+        .watches(all::<Node>(pipeline), nodes, |node| {
+            let label = |name: &str| node.labels().get(name).cloned();
+            let claim = label(names::LABEL_NODE_CLAIM)?;
+            Some(ObjectRef::new(&claim).within(&label(names::LABEL_NODE_CLAIM_NAMESPACE)?))
+        })
+        .watches(seen::<NodePool>(pipeline), watch_config(), move |pool| select(&by_pool, &pool, |_, _| true))
+        .watches(seen::<FineTune>(pipeline), watch_config(), move |tune| {
+            select(&by_tune, &tune, |claim, name| claim.serves(name))
+        });
+    drive("nodeclaim", controller, runner, node_claim::reconcile, rent, pipeline)
 }
 
 fn collectives(context: &Arc<Context>, runner: &Runner) -> BoxFuture<'static, ()> {
@@ -127,6 +183,7 @@ fn fine_tunes(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, (
     let (by_collective, by_work) = (controller.store(), controller.store());
     let controller = controller
         .owns(all::<Job>(pipeline), ours("finetune"))
+        .owns(seen::<NodeClaim>(pipeline), watch_config())
         .watches(all::<Pod>(pipeline), ours("finetune"), of_pod)
         .watches(seen::<Dataset>(pipeline), watch_config(), move |dataset| {
             select(&by_dataset, &dataset, |tune, name| tune.trains_on(name))
@@ -162,6 +219,13 @@ fn periods(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, ()> 
             if told { select(&by_tune, &tune, |_, _| true) } else { Vec::new() }
         });
     drive("periods", controller, runner, settlement::periods::reconcile, pipeline, pipeline)
+}
+
+/// Requests for certificates belong to no namespace, and are small.
+fn requests(rent: &Arc<Rent>, runner: &Runner) -> BoxFuture<'static, ()> {
+    let controller = Controller::new(all::<CertificateSigningRequest>(&rent.pipeline), watch_config());
+    let (runner, rent) = (runner.clone(), rent.clone());
+    async move { runner.run("csr", controller, node_claim::answer, rent).await }.boxed()
 }
 
 /// Whether a FineTune may be waiting for a gate.

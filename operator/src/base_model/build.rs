@@ -34,6 +34,8 @@ pub fn plan(owner: Owner, model: &ValidBaseModel) -> Plan {
         source_secret: source_secret.clone(),
         claims: claim_of(&source.storage_uri).into_iter().collect(),
         shape: Shape { resources: resources("250m", "1Gi", "4Gi"), ..Shape::default() },
+        machine: None,
+        leave: None,
         deadline_seconds: DEADLINE_SECONDS,
         ttl_seconds: TTL_SECONDS,
         queue: None,

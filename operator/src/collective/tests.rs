@@ -35,6 +35,7 @@ async fn settle(cluster: &Cluster) {
 async fn settle_with(cluster: &Cluster, default_store: Option<DefaultStore>) {
     let context = Arc::new(Context {
         pipeline: cluster.pipeline.clone(),
+        rent: None,
         default_store,
         service_account: "cooperator-system/cooperator-operator".into(),
     });

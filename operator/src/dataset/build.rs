@@ -64,6 +64,8 @@ pub fn plan(owner: Owner, valid: &ValidDataset) -> Plan {
         task: Task::Ingest(task.clone()),
         source_secret: source_secret.clone(),
         shape: Shape { resources: resources("250m", "512Mi", "2Gi"), ..Shape::default() },
+        machine: None,
+        leave: None,
         deadline_seconds: DEADLINE_SECONDS,
         ttl_seconds: TTL_SECONDS,
         queue: None,

@@ -4,15 +4,25 @@ use cooperator_api::fine_tune::{self as api, FineTune};
 use cooperator_contract::run::{
     AttributionMethod, Gate, GateOperator, LoraOptions, Metric, Schedule, Task, TrainTask, TrainingOptions,
 };
+use k8s_openapi::api::core::v1::ResourceRequirements;
 use kube::ResourceExt as _;
 
 use super::gates::Admitted;
 use crate::domain::resources;
-use crate::runs::{Owner, Plan, Program, QUEUE_LABEL, Shape, StorageAccess};
+use crate::runs::{Failure, Machine, Owner, Plan, Program, QUEUE_LABEL, Shape, StorageAccess};
 
 /// A finished Job stays at least as long as another replica needs to take over and read how it ended: one that goes
 /// sooner would look like one that was never made.
 const LEAST_TTL_SECONDS: i32 = 300;
+
+/// Where its attempt runs.
+#[derive(Clone, Debug, Default)]
+pub struct Place {
+    /// The rented machine; none: any node.
+    pub machine: Option<Machine>,
+    /// Why the attempt under way cannot go on there.
+    pub leave: Option<Failure>,
+}
 
 /// The run of an admitted FineTune. `budget_seconds` ends an attempt before its money is spent.
 pub fn plan(
@@ -20,6 +30,7 @@ pub fn plan(
     owner: Owner,
     admitted: &Admitted,
     budget_seconds: Option<u64>,
+    place: Place,
     image: &str,
 ) -> Plan {
     let spec = &tune.spec;
@@ -30,20 +41,27 @@ pub fn plan(
         collective: admitted.collective.clone(),
         program: Program::Train,
         bucket: admitted.bucket.clone(),
-        storage: StorageAccess::Key,
+        storage: if place.machine.is_some() { StorageAccess::Brokered } else { StorageAccess::Key },
         task: Task::Train(Box::new(task(tune, admitted, image))),
         source_secret: None,
         claims: Default::default(),
         shape: Shape {
-            resources: compute.resources.clone().unwrap_or_else(|| resources("1", "4Gi", "8Gi")),
+            resources: compute.resources.clone().unwrap_or_else(default_resources),
             node_selector: compute.node_selector.clone(),
             tolerations: compute.tolerations.clone(),
         },
+        machine: place.machine,
+        leave: place.leave,
         deadline_seconds: spec.active_deadline_seconds.min(most).max(1),
         ttl_seconds: spec.ttl_seconds_after_finished.max(LEAST_TTL_SECONDS),
         queue: tune.labels().get(QUEUE_LABEL).cloned(),
         owner,
     }
+}
+
+/// Resources of a training whose spec names none.
+pub fn default_resources() -> ResourceRequirements {
+    resources("1", "4Gi", "8Gi")
 }
 
 fn task(tune: &FineTune, admitted: &Admitted, image: &str) -> TrainTask {

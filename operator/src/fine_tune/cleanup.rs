@@ -8,13 +8,12 @@ use cooperator_api::names::FINALIZER;
 use cooperator_contract::layout;
 use cooperator_core::digest::Digest;
 use cooperator_core::money::Amount;
-use kube::api::{Patch, PatchParams};
-use kube::{Api, ResourceExt as _};
-use serde_json::json;
+use kube::ResourceExt as _;
 
 use super::cost;
 use super::gates::World;
 use crate::domain;
+use crate::finalizer;
 use crate::pipeline::{Error, Pipeline};
 use crate::runs::Bucket;
 
@@ -23,11 +22,12 @@ pub async fn finalizer_is_right(pipeline: &Pipeline, tune: &FineTune, world: &Wo
     let has = tune.finalizers().iter().any(|name| name == FINALIZER);
     // Without its Collective nobody knows what an attempt costs: what was so stays so.
     let costs = world.collective.as_ref().map_or(has, |collective| !is_free(collective));
-    let wanted = tune.spec.deletion_policy == DeletionPolicy::Delete || costs;
+    let rents = tune.spec.compute.node_pool_ref.is_some();
+    let wanted = tune.spec.deletion_policy == DeletionPolicy::Delete || costs || rents;
     if wanted == has {
         return Ok(true);
     }
-    set_finalizer(pipeline, tune, wanted).await?;
+    finalizer::set(pipeline, tune, wanted).await?;
     Ok(false)
 }
 
@@ -59,7 +59,7 @@ pub async fn remove(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Resu
 
 /// Lets it go: nothing is owed any more.
 pub async fn release(pipeline: &Pipeline, tune: &FineTune) -> Result<(), Error> {
-    set_finalizer(pipeline, tune, false).await
+    finalizer::set(pipeline, tune, false).await
 }
 
 async fn data(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Result<Farewell, Error> {
@@ -120,21 +120,4 @@ async fn contents(pipeline: &Pipeline, tune: &FineTune, bucket: &Bucket) -> Resu
 
 fn adapter(tune: &FineTune) -> Option<Digest> {
     tune.status.as_ref()?.adapter.as_ref()?.digest.parse().ok()
-}
-
-/// Our finalizer alone is set or taken away. It is refused if the object has changed since it was read.
-async fn set_finalizer(pipeline: &Pipeline, tune: &FineTune, wanted: bool) -> Result<(), Error> {
-    let mut names: Vec<&str> =
-        tune.finalizers().iter().map(String::as_str).filter(|name| *name != FINALIZER).collect();
-    if wanted {
-        names.push(FINALIZER);
-    }
-    let name = tune.name_any();
-    let patch = json!({ "metadata": { "finalizers": names, "resourceVersion": tune.resource_version() } });
-    let api: Api<FineTune> = Api::namespaced(pipeline.client.clone(), &tune.namespace().unwrap_or_default());
-    match api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
-        Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(source) => Err(Error::Write { what: format!("FineTune `{name}`"), source: Box::new(source) }),
-    }
 }

@@ -32,7 +32,10 @@ pub fn with_ended(tune: &FineTune, attempts: &[Attempt], price: PricePerHour, cu
     let before = tune.status.as_ref().map(|status| status.attempts.as_slice()).unwrap_or_default();
     let was_open = |attempt: &&Attempt| {
         let known = before.iter().find(|known| known.number == attempt.number);
-        attempt.ended_at.is_some() && known.is_none_or(|known| known.ended_at.is_none())
+        // What ran on a rented machine costs what that machine costs.
+        attempt.node_claim.is_none()
+            && attempt.ended_at.is_some()
+            && known.is_none_or(|known| known.ended_at.is_none())
     };
     let fresh = attempts.iter().filter(was_open).filter_map(|attempt| price.amount(seconds(attempt)).ok());
     let total = fresh.fold(so_far(tune), |sum, amount| sum.plus(amount).unwrap_or(sum));
@@ -64,12 +67,12 @@ fn seconds(attempt: &Attempt) -> u64 {
     }
 }
 
-/// Seconds that what is left of `most` pays for, rounded down; none: an hour costs nothing.
-pub fn seconds_left(most: Amount, spent: Amount, price: PricePerHour) -> Option<u64> {
+/// Seconds that what is left pays for, rounded down; none: an hour costs nothing.
+pub fn seconds_left(left: Amount, price: PricePerHour) -> Option<u64> {
     let hour = price.amount(3600).ok()?.pico();
     if hour == 0 {
         return None;
     }
-    let left = most.minus(spent).map(Amount::pico).unwrap_or_default().max(0);
+    let left = left.pico().max(0);
     Some(left.checked_mul(3600).map_or(u64::MAX, |scaled| u64::try_from(scaled / hour).unwrap_or(u64::MAX)))
 }

@@ -9,7 +9,7 @@ use cooperator_api::fine_tune::FineTune;
 use cooperator_contract::manifest::{ContributionCount, DatasetManifest};
 use cooperator_core::consent::Decision;
 use cooperator_core::digest::Digest;
-use cooperator_core::money::{Amount, PricePerHour};
+use cooperator_core::money::{Amount, MoneyError, PricePerHour};
 use kube::ResourceExt as _;
 
 use super::cost;
@@ -143,43 +143,89 @@ fn still_given(held: &ContributionCount, terms: &Terms, works: &[Contribution]) 
     }
 }
 
-/// The gates over money: the price of an hour, what this FineTune may cost, and what the Collective may spend.
-/// Returns the seconds the next attempt may take within the budget, where one is set.
+/// The gates over money: the price of an hour, what this FineTune may cost, and what the Collective may spend. `rented`:
+/// what an hour of the machine that was rented for it costs; where one is to be rented, that is not known yet, and its
+/// claim is bound instead. Returns the seconds the next attempt may take within the budget, where one is set.
 ///
 /// # Errors
 /// [`Hold`] with reason PriceTooHigh, BudgetSpent or PriceInvalid.
-pub fn money(tune: &FineTune, collective: &Collective) -> Result<Option<u64>, Hold> {
+pub fn money(
+    tune: &FineTune,
+    collective: &Collective,
+    rented: Option<PricePerHour>,
+) -> Result<Option<u64>, Hold> {
     let treasury = &collective.spec.treasury;
-    let parse = |text: &str| {
-        text.parse::<PricePerHour>().map_err(|error| Hold::new("PriceInvalid", error.to_string()))
+    let own = if tune.spec.compute.node_pool_ref.is_none() {
+        Some(price(&treasury.price_per_node_hour)?)
+    } else {
+        None
     };
-    let price = parse(&treasury.price_per_node_hour)?;
-    if let Some(most) = &tune.spec.compute.max_price_per_hour
-        && price > parse(most)?
+    if let (Some(price_per_hour), Some(most)) = (own, &tune.spec.compute.max_price_per_hour)
+        && price_per_hour > price(most)?
     {
         let message = format!(
-            "an hour costs {price} {}, more than spec.compute.maxPricePerHour {most}: raise it",
+            "an hour costs {price_per_hour} {}, more than spec.compute.maxPricePerHour {most}: raise it",
             treasury.currency
         );
         return Err(Hold::new("PriceTooHigh", message));
     }
-    let spent = cost::so_far(tune);
-    let own = tune.spec.compute.budget.as_deref().map(|most| (most, "spec.compute.budget", spent));
+    let left = budget_left(tune, collective);
+    let Some(price) = own.or(rented) else { return left.map(|_| None) };
+    match left {
+        // Where an hour costs nothing, no budget is too small.
+        _ if price == PricePerHour::default() => Ok(None),
+        Err(hold) => Err(hold),
+        Ok(None) => Ok(None),
+        Ok(Some((left, spent))) => match cost::seconds_left(left, price) {
+            Some(0) => Err(spent.hold(&treasury.currency)),
+            seconds => Ok(seconds),
+        },
+    }
+}
+
+fn price(text: &str) -> Result<PricePerHour, Hold> {
+    text.parse().map_err(|error: MoneyError| Hold::new("PriceInvalid", error.to_string()))
+}
+
+/// A budget, and what of it is spent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Spent {
+    field: &'static str,
+    most: String,
+    spent: Amount,
+}
+
+impl Spent {
+    fn hold(&self, currency: &str) -> Hold {
+        let Self { field, most, spent } = self;
+        Hold::new("BudgetSpent", format!("{spent} {currency} are spent, {field} is {most}: raise it"))
+    }
+}
+
+/// What is left of the budget of which least is left; none: none is set.
+///
+/// # Errors
+/// [`Hold`] with reason BudgetSpent or PriceInvalid.
+pub fn budget_left(tune: &FineTune, collective: &Collective) -> Result<Option<(Amount, Spent)>, Hold> {
+    let own = tune.spec.compute.budget.as_deref();
+    let own = own.map(|most| (most, "spec.compute.budget", cost::so_far(tune)));
     let all = collective.spec.budget.as_ref().map(|budget| {
         let spent = collective.status.as_ref().and_then(|status| status.spent.as_ref());
         let spent = spent.and_then(|spent| spent.amount.parse().ok()).unwrap_or(Amount::ZERO);
         (budget.amount.as_str(), "spec.budget of the Collective", spent)
     });
-    let mut seconds = None;
+    let mut least: Option<(Amount, Spent)> = None;
     for (most, field, spent) in own.into_iter().chain(all) {
-        let most: Amount =
+        let bound: Amount =
             most.parse().map_err(|error| Hold::new("PriceInvalid", format!("{field}: {error}")))?;
-        let left = cost::seconds_left(most, spent, price);
-        if left == Some(0) {
-            let message = format!("{spent} {} are spent, {field} is {most}: raise it", treasury.currency);
-            return Err(Hold::new("BudgetSpent", message));
+        let left = bound.minus(spent).unwrap_or(Amount::ZERO);
+        let told = Spent { field, most: most.to_owned(), spent };
+        if left <= Amount::ZERO {
+            return Err(told.hold(&collective.spec.treasury.currency));
         }
-        seconds = [seconds, left].into_iter().flatten().min();
+        if least.as_ref().is_none_or(|(other, _)| left < *other) {
+            least = Some((left, told));
+        }
     }
-    Ok(seconds)
+    Ok(least)
 }

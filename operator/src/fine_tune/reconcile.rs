@@ -5,24 +5,26 @@ use std::sync::Arc;
 use cooperator_api::collective::Collective;
 use cooperator_api::common::Attempt;
 use cooperator_api::fine_tune::{FineTune, FineTuneStatus};
-use cooperator_api::names::FINALIZER;
+use cooperator_api::node_claim::NodeClaim;
+use cooperator_core::money::PricePerHour;
 use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
 
-use super::cleanup::Farewell;
+use super::build::Place;
 use super::gates::{self, Admitted, Pins, World};
+use super::machine::{self, Need};
 use super::status::{self, Running, Training};
-use super::{build, cleanup, cost, dereference};
+use super::{books, build, cleanup, cost, delete, dereference, machines};
 use crate::domain::{self, Hold};
 use crate::pipeline::{Error, Pipeline, again, owner, spoiled};
 use crate::report::Fields;
 use crate::runs::{self, Phase, Plan, Rules, Silence};
 
 /// Field manager of this controller.
-const MANAGER: &str = "cooperator-finetune";
+pub(super) const MANAGER: &str = "cooperator-finetune";
 /// What of status another controller does not own.
-const FIELDS: Fields = Fields::AllBut(&["progress"]);
+pub(super) const FIELDS: Fields = Fields::AllBut(&["progress"]);
 
 /// Brings one FineTune nearer to what its spec asks for.
 ///
@@ -31,25 +33,34 @@ const FIELDS: Fields = Fields::AllBut(&["progress"]);
 pub async fn reconcile(tune: Arc<FineTune>, pipeline: Arc<Pipeline>) -> Result<Action, Error> {
     let world = dereference::world(&pipeline, &tune).await?; // client
     if tune.metadata.deletion_timestamp.is_some() {
-        return delete(&pipeline, &tune, &world).await;
+        return delete::delete(&pipeline, &tune, &world).await;
     }
     if !cleanup::finalizer_is_right(&pipeline, &tune, &world).await? {
         return Ok(Action::await_change());
     }
     let now = pipeline.clock.now();
-    let training = train(&pipeline, &tune, &world).await?;
+    let claims = machines::of(&pipeline, &tune).await?; // client
+    let training = train(&pipeline, &tune, &world, &claims).await?;
     let after = match &training {
         Training::Running(running) => runs::look_again(&running.phase, now),
         Training::Held(_) | Training::GivenUp(_) | Training::Done => None,
     };
     let status = status::status(&tune, training.clone()); // pure
+    let status = books::with_machines(status, &tune, &claims, now); // pure
+    let status = waiting(status, &tune, &training, &claims, now); // pure
+    machines::release(&pipeline, &machine::idle(&tune, &status, &training, &claims)).await?; // client
     let findings = status::findings(&tune, &status, &training); // pure
     let reporter = pipeline.reporter(MANAGER, FIELDS);
     reporter.report(&*tune, &status, &findings, now).await?; // client
     Ok(again(after))
 }
 
-async fn train(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Result<Training, Error> {
+async fn train(
+    pipeline: &Pipeline,
+    tune: &FineTune,
+    world: &World,
+    claims: &[NodeClaim],
+) -> Result<Training, Error> {
     let before = tune.status.clone().unwrap_or_default();
     if before.adapter.is_some() {
         return Ok(Training::Done);
@@ -58,17 +69,56 @@ async fn train(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Result<Tr
     if let Some(failure) = runs::given_up(&before.attempts, rules) {
         return Ok(Training::GivenUp(failure));
     }
-    let admitted = match under_way(world, &before) {
-        Some(admitted) => Ok((admitted, world.collective.as_ref().and_then(|home| seconds_left(tune, home)))),
-        None => admit(pipeline, tune, world).await?,
+    let need = machine::need(tune, claims, &before.attempts); // pure
+    let price = machine::price(&need, claims); // pure
+    let (admitted, seconds) = match under_way(world, &before) {
+        Some(admitted) => {
+            let left = world.collective.as_ref().and_then(|home| seconds_left(tune, home, price));
+            (admitted, left)
+        }
+        None => match admit(pipeline, tune, world, price).await? {
+            Ok(admitted) => admitted,
+            Err(hold) => return Ok(held(tune, hold)),
+        },
     };
-    let (admitted, seconds) = match admitted {
-        Ok(admitted) => admitted,
-        Err(hold) => return Ok(held(tune, hold)),
-    };
+    if tune.spec.suspend && !is_open(&before) && matches!(need, Need::Claim(_) | Need::Wait(_)) {
+        return Ok(held(tune, Hold::new("Suspended", "")));
+    }
+    let place = match machines::provide(pipeline, tune, world, &admitted, need).await? {
+        Need::None | Need::Claim(_) => Place::default(),
+        Need::Use(machine) => Place { machine: Some(machine), leave: None },
+        Need::Leave(machine, why) => Place { machine: Some(machine), leave: Some(why) },
+        Need::Wait(hold) => return Ok(held(tune, hold)),
+    }; // client
     let owner = owner(tune, "finetune", "finetunes");
-    let plan = build::plan(tune, owner, &admitted, seconds, &pipeline.site.trainer_image); // pure
+    let plan = build::plan(tune, owner, &admitted, seconds, place, &pipeline.site.trainer_image); // pure
     run(pipeline, tune, world, plan, admitted.pins, rules).await
+}
+
+/// Whether an attempt is under way.
+fn is_open(before: &FineTuneStatus) -> bool {
+    before.attempts.last().is_some_and(|newest| newest.ended_at.is_none())
+}
+
+/// What it waits for, where it rents machines, and what the rest is likely to take.
+fn waiting(
+    status: FineTuneStatus,
+    tune: &FineTune,
+    training: &Training,
+    claims: &[NodeClaim],
+    now: Timestamp,
+) -> FineTuneStatus {
+    let rents = tune.spec.compute.node_pool_ref.is_some();
+    let hold = match training {
+        Training::Held(hold) if rents => Some(hold),
+        _ => None,
+    };
+    let position = machine::newest(claims).and_then(|claim| claim.status.as_ref()?.position);
+    FineTuneStatus {
+        waiting: books::waiting(tune, hold, position, now),
+        estimate: books::estimate(claims).filter(|_| rents && status.adapter.is_none()),
+        ..status
+    }
 }
 
 fn rules(tune: &FineTune, before: &FineTuneStatus, listening_since: Timestamp) -> Rules {
@@ -90,6 +140,7 @@ async fn admit(
     pipeline: &Pipeline,
     tune: &FineTune,
     world: &World,
+    price: Option<PricePerHour>,
 ) -> Result<Result<(Admitted, Option<u64>), Hold>, Error> {
     let admitted = match gates::references(tune, world) {
         Ok(admitted) => admitted,
@@ -103,17 +154,17 @@ async fn admit(
         Err(error) => return Err(error),
     }; // client
     let Some(collective) = &world.collective else { return Ok(Err(Hold::new("CollectiveNotFound", ""))) };
-    let seconds = gates::consent(&manifest, world).and_then(|()| gates::money(tune, collective)); // pure
+    let seconds = gates::consent(&manifest, world).and_then(|()| gates::money(tune, collective, price)); // pure
     Ok(seconds.map(|seconds| (admitted, seconds)))
 }
 
 /// What an attempt that was written down may take; a budget that has been spent since leaves it a second.
-fn seconds_left(tune: &FineTune, collective: &Collective) -> Option<u64> {
-    gates::money(tune, collective).unwrap_or(Some(1))
+fn seconds_left(tune: &FineTune, collective: &Collective, price: Option<PricePerHour>) -> Option<u64> {
+    gates::money(tune, collective, price).unwrap_or(Some(1))
 }
 
 /// What an attempt that has not ended trains on.
-fn under_way(world: &World, before: &FineTuneStatus) -> Option<Admitted> {
+pub(super) fn under_way(world: &World, before: &FineTuneStatus) -> Option<Admitted> {
     before.attempts.last().filter(|newest| newest.ended_at.is_none())?;
     let collective = world.collective.as_ref()?;
     Some(Admitted {
@@ -169,31 +220,4 @@ fn cost_of(
     let collective = world.collective.as_ref();
     let currency = collective.map_or("", |collective| &collective.spec.treasury.currency);
     Ok(cost::with_ended(tune, attempts, cost::price(collective)?, currency))
-}
-
-/// The run is stopped before its cost is written down and what it writes is removed. Events tell it: there is no
-/// status to look at afterwards.
-async fn delete(pipeline: &Pipeline, tune: &FineTune, world: &World) -> Result<Action, Error> {
-    if !tune.finalizers().iter().any(|name| name == FINALIZER) {
-        return Ok(Action::await_change());
-    }
-    let before = tune.status.clone().unwrap_or_default();
-    if let Some(admitted) = under_way(world, &before) {
-        let owner = owner(tune, "finetune", "finetunes");
-        let plan = build::plan(tune, owner, &admitted, None, &pipeline.site.trainer_image);
-        if runs::stopping(&pipeline.client, &plan, &before.attempts).await? {
-            return Ok(again(Some(std::time::Duration::from_secs(2))));
-        }
-    }
-    let reporter = pipeline.reporter(MANAGER, FIELDS);
-    match cleanup::remove(pipeline, tune, world).await {
-        Ok(Farewell { warning, reason, note }) => reporter.event(tune, warning, reason, note).await,
-        Err(error) => {
-            let note = format!("it goes as soon as this works: {error}");
-            reporter.event(tune, true, "DeletionWaits", note).await;
-            return Err(error);
-        }
-    }
-    cleanup::release(pipeline, tune).await?;
-    Ok(Action::await_change())
 }

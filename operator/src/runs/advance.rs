@@ -95,7 +95,8 @@ pub async fn advance(
 ) -> Result<(Vec<Attempt>, Phase), Error> {
     let mut state = observe(client, plan, &attempts).await?;
     loop {
-        let phase = match next::next(&attempts, &state, rules, now) {
+        let step = next::next(&attempts, &state, rules, now);
+        let phase = match plan.leave.iter().fold(step, next::leaving) {
             Step::Begin { number } => {
                 attempts.push(begin(client, plan, number, now).await?);
                 Phase::Begun
@@ -206,6 +207,7 @@ async fn begin(client: &Client, plan: &Plan, number: i32, now: Timestamp) -> Res
         number,
         job: plan.job(number),
         token_sha256: token_hash(client, plan, number).await?,
+        node_claim: plan.machine.as_ref().map(|machine| machine.claim.clone()),
         started_at: cooperator_core::time::whole_second(now).to_string(),
         ..Attempt::default()
     })

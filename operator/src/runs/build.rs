@@ -7,7 +7,7 @@ use cooperator_contract::{env, run};
 use k8s_openapi::api::batch::v1::{Job, JobSpec};
 use k8s_openapi::api::core::v1::{
     ConfigMap, ConfigMapVolumeSource, Container, EmptyDirVolumeSource, EnvVar,
-    PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec, Secret, Volume, VolumeMount,
+    PersistentVolumeClaimVolumeSource, PodSpec, PodTemplateSpec, Secret, Toleration, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
@@ -99,19 +99,35 @@ pub fn job(plan: &Plan, site: &Site, attempt: i32) -> Job {
 }
 
 fn pod(plan: &Plan, site: &Site, attempt: i32) -> PodSpec {
-    let shape = &plan.shape;
     PodSpec {
         automount_service_account_token: Some(false),
         enable_service_links: Some(false),
         restart_policy: Some("Never".into()),
         termination_grace_period_seconds: Some(GRACE_SECONDS),
-        node_selector: Some(shape.node_selector.clone()).filter(|labels| !labels.is_empty()),
-        tolerations: Some(shape.tolerations.clone()).filter(|taints| !taints.is_empty()),
+        node_selector: Some(node_selector(plan)).filter(|labels| !labels.is_empty()),
+        tolerations: Some(tolerations(plan)).filter(|taints| !taints.is_empty()),
         security_context: Some(secure_pod()),
         containers: vec![container(plan, site, attempt)],
         volumes: Some(volumes(plan, attempt)),
         ..PodSpec::default()
     }
+}
+
+/// The machine that was rented for it and no other. That a node is one is our word: no kubelet can set this label.
+fn node_selector(plan: &Plan) -> BTreeMap<String, String> {
+    let machine =
+        plan.machine.iter().map(|machine| (names::LABEL_VERIFIED_CLAIM.to_owned(), machine.uid.clone()));
+    plan.shape.node_selector.clone().into_iter().chain(machine).collect()
+}
+
+fn tolerations(plan: &Plan) -> Vec<Toleration> {
+    let rented = plan.machine.iter().map(|_| Toleration {
+        key: Some(names::TAINT_RENTED.into()),
+        operator: Some("Exists".into()),
+        effect: Some("NoSchedule".into()),
+        ..Toleration::default()
+    });
+    plan.shape.tolerations.iter().cloned().chain(rented).collect()
 }
 
 fn container(plan: &Plan, site: &Site, attempt: i32) -> Container {
@@ -143,7 +159,8 @@ fn environment(plan: &Plan, site: &Site, attempt: i32) -> Vec<EnvVar> {
         let source = [env::SOURCE_ACCESS_KEY_ID, env::SOURCE_SECRET_ACCESS_KEY, env::SOURCE_TOKEN];
         variables.extend(source.map(|key| secret_variable(key, secret, key, true)));
     }
-    if let Some(endpoint) = &site.otlp_endpoint {
+    // The collector is inside the cluster, where a rented machine does not reach.
+    if let Some(endpoint) = site.otlp_endpoint.as_ref().filter(|_| plan.is_trusted()) {
         variables.push(EnvVar {
             name: "OTEL_EXPORTER_OTLP_ENDPOINT".into(),
             value: Some(endpoint.clone()),

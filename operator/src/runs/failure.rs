@@ -17,6 +17,8 @@ pub enum FailureKind {
     Evicted,
     /// The node vanished with the pod.
     NodeLost,
+    /// The rented machine it ran on was taken away, or had to be given back.
+    Preempted,
     /// `spec.suspend` stopped it.
     Suspended,
     /// Its pod ran and reported no progress for too long.
@@ -44,9 +46,11 @@ impl FailureKind {
     /// Whether, and at whose expense, it is tried again.
     pub fn retry(self) -> Retry {
         match self {
-            Self::Run(FailureReason::Interrupted) | Self::Evicted | Self::NodeLost | Self::Suspended => {
-                Retry::Free
-            }
+            Self::Run(FailureReason::Interrupted)
+            | Self::Evicted
+            | Self::NodeLost
+            | Self::Preempted
+            | Self::Suspended => Retry::Free,
             Self::Run(FailureReason::SourceNotFound | FailureReason::SourceForbidden) => Retry::Slow,
             Self::Run(reason) if reason.retriable() => Retry::Counted,
             Self::Stalled | Self::Crashed | Self::ResultUnreadable => Retry::Counted,
@@ -61,6 +65,7 @@ impl FailureKind {
             Self::DeadlineExceeded,
             Self::Evicted,
             Self::NodeLost,
+            Self::Preempted,
             Self::Suspended,
             Self::Stalled,
             Self::ResultUnreadable,
@@ -109,6 +114,7 @@ mod tests {
             FailureKind::DeadlineExceeded,
             FailureKind::Evicted,
             FailureKind::NodeLost,
+            FailureKind::Preempted,
             FailureKind::Suspended,
             FailureKind::Stalled,
             FailureKind::Crashed,

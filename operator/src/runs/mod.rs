@@ -18,9 +18,9 @@ mod tests;
 
 pub use advance::{Error, Phase, advance, spoil, stop, stopping};
 pub use build::QUEUE_LABEL;
-pub use failure::Failure;
+pub use failure::{Failure, FailureKind};
 pub use next::{Rules, Silence, given_up, newest};
-pub use plan::{Bucket, Owner, Plan, Program, Shape, Site, StorageAccess, claim_of, short};
+pub use plan::{Bucket, Machine, Owner, Plan, Program, Shape, Site, StorageAccess, claim_of, short};
 pub use secure::{secret_variable, secure_container, secure_pod};
 pub use state::{Activity, Product, Waiting, waiting};
 

@@ -83,6 +83,15 @@ pub fn next(attempts: &[Attempt], state: &State, rules: Rules, now: Timestamp) -
     }
 }
 
+/// The same for an attempt that cannot go on where it is: it is stopped, or never begins.
+pub fn leaving(step: Step, why: &Failure) -> Step {
+    match step {
+        Step::Watch(_) => Step::Condemn(why.clone()),
+        Step::Launch => Step::End(Ending { at: None, node: None, result: Err(why.clone()) }),
+        step => step,
+    }
+}
+
 /// Why the run is not tried again, if that is so.
 pub fn given_up(attempts: &[Attempt], rules: Rules) -> Option<Failure> {
     let newest = attempts.last().filter(|newest| newest.ended_at.is_some());

@@ -6,6 +6,8 @@ use cooperator_contract::run::{BrokerAccess, RunFile, RunId, StorageLocation, Ta
 use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 
+use super::failure::Failure;
+
 /// Settings of the installation that every run needs.
 #[derive(Clone, Debug)]
 pub struct Site {
@@ -17,6 +19,8 @@ pub struct Site {
     pub pull_policy: String,
     /// Base URL of the operator's progress endpoint; none: runs report nowhere.
     pub progress_url: Option<String>,
+    /// The same as rented machines reach it; none: as all others do.
+    pub rented_progress_url: Option<String>,
     /// OTLP endpoint that runs export their spans to.
     pub otlp_endpoint: Option<String>,
 }
@@ -99,6 +103,15 @@ pub struct Shape {
     pub tolerations: Vec<Toleration>,
 }
 
+/// A rented machine that a run has for itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Machine {
+    /// Its NodeClaim.
+    pub claim: String,
+    /// `metadata.uid` of that: what its node is marked with.
+    pub uid: String,
+}
+
 /// Where a Collective's objects lie, and the Secret with its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Bucket {
@@ -116,7 +129,6 @@ pub enum StorageAccess {
     Key,
     /// By URLs that the operator's broker grants: on a machine that is not trusted with a key. Only a training can, and
     /// only where the installation has a URL at which runs reach the operator ([`Site::progress_url`]).
-    #[cfg_attr(not(test), expect(dead_code, reason = "no machine is rented yet"))]
     Brokered,
 }
 
@@ -143,6 +155,10 @@ pub struct Plan {
     pub claims: BTreeSet<String>,
     /// Resources and placement.
     pub shape: Shape,
+    /// The rented machine it runs on; none: any node of the cluster.
+    pub machine: Option<Machine>,
+    /// Why the attempt under way cannot go on where it is; none: it can.
+    pub leave: Option<Failure>,
     /// Seconds an attempt may take.
     pub deadline_seconds: i64,
     /// Seconds a finished Job stays.
@@ -165,7 +181,8 @@ impl Plan {
     /// The run file of an attempt. Runs that report, or ask for storage, get the URLs of their own object.
     pub fn run_file(&self, site: &Site, attempt: i32, traceparent: Option<String>) -> RunFile {
         let Owner { namespace, name, uid, plural, .. } = &self.owner;
-        let base = site.progress_url.as_deref().map(|base| base.trim_end_matches('/'));
+        let outside = site.rented_progress_url.as_deref().filter(|_| !self.is_trusted());
+        let base = outside.or(site.progress_url.as_deref()).map(|base| base.trim_end_matches('/'));
         let url = |what: &str| {
             Some(format!("{}/v1/namespaces/{namespace}/{plural}/{name}/runs/{uid}/{what}", base?))
         };

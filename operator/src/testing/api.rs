@@ -15,7 +15,10 @@ use super::{HOME, START, World};
 /// Path of a collection, or of an object in it.
 pub fn path(api_version: &str, plural: &str, name: Option<&str>) -> String {
     let root = if api_version == "v1" { "/api/v1".into() } else { format!("/apis/{api_version}") };
-    let folder = format!("{root}/namespaces/{HOME}/{plural}");
+    let folder = match plural {
+        "nodes" | "namespaces" => format!("{root}/{plural}"),
+        _ => format!("{root}/namespaces/{HOME}/{plural}"),
+    };
     name.map_or(folder.clone(), |name| format!("{folder}/{name}"))
 }
 
@@ -39,6 +42,11 @@ pub fn kind(plural: &str) -> &'static str {
         "finetunes" => "FineTune",
         "settlements" => "Settlement",
         "collectives" => "Collective",
+        "nodeclaims" => "NodeClaim",
+        "nodepools" => "NodePool",
+        "providers" => "Provider",
+        "nodes" => "Node",
+        "namespaces" => "Namespace",
         other => panic!("no kind for {other}"),
     }
 }
@@ -49,12 +57,21 @@ pub fn stamp(world: &mut World, object: &mut Value, before: Option<&Value>) {
     let version = world.version;
     let spec_changed = before.is_some_and(|before| before["spec"] != object["spec"]);
     let generation = before.and_then(|before| before["metadata"]["generation"].as_i64()).unwrap_or(1);
+    // Machines are named after the uids of their claims, which are UUIDs everywhere.
+    let is_claim = text(&object["kind"]) == "NodeClaim";
     let metadata = &mut object["metadata"];
-    metadata["namespace"] = json!(HOME);
+    if metadata["namespace"].is_null() {
+        metadata["namespace"] = json!(HOME);
+    }
     metadata["resourceVersion"] = json!(version.to_string());
     metadata["generation"] = json!(generation + i64::from(spec_changed));
     if metadata["uid"].is_null() {
-        metadata["uid"] = json!(format!("uid-{version}"));
+        let uid = if is_claim {
+            format!("00000000-0000-4000-8000-{version:012x}")
+        } else {
+            format!("uid-{version}")
+        };
+        metadata["uid"] = json!(uid);
     }
     if metadata["creationTimestamp"].is_null() {
         metadata["creationTimestamp"] = json!(START);
@@ -122,10 +139,24 @@ fn read(world: &World, path: &str, query: &[(String, String)]) -> (StatusCode, V
     if let Some(object) = world.objects.get(path) {
         return (StatusCode::OK, object.clone());
     }
-    let plural = path.rsplit('/').next().unwrap_or_default();
-    if !path.ends_with(&format!("/namespaces/{HOME}/{plural}")) {
-        return refuse(StatusCode::NOT_FOUND, "NotFound");
-    }
+    // A collection ends with a plural: of one namespace, or of all.
+    let words: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+    let (prefix, plural) =
+        (words.iter().position(|word| *word == "namespaces"), words.last().copied().unwrap_or_default());
+    let depth = if words.first() == Some(&"api") { 2 } else { 3 };
+    let folders: Vec<String> = match prefix {
+        Some(at) if words.len() == at + 3 => vec![format!("{path}/")],
+        None if words.len() == depth + 1 => {
+            let root = words[..depth].join("/");
+            let all = world.objects.keys().filter(|key| key.starts_with(&format!("/{root}/")));
+            let folder = |key: &String| key.rsplit_once('/').map(|(folder, _)| format!("{folder}/"));
+            let mut found: Vec<String> =
+                all.filter_map(folder).filter(|folder| folder.ends_with(&format!("/{plural}/"))).collect();
+            found.dedup();
+            found
+        }
+        _ => return refuse(StatusCode::NOT_FOUND, "NotFound"),
+    };
     let selector = query.iter().find(|(key, _)| key == "labelSelector").map(|(_, value)| value.as_str());
     let matches = |object: &Value| {
         selector
@@ -134,11 +165,18 @@ fn read(world: &World, path: &str, query: &[(String, String)]) -> (StatusCode, V
             .filter_map(|term| term.split_once('='))
             .all(|(key, value)| object["metadata"]["labels"][key] == json!(value))
     };
-    let folder = format!("{path}/");
+    let field =
+        query.iter().find(|(key, _)| key == "fieldSelector").and_then(|(_, value)| value.split_once('='));
+    let on_node = |object: &Value| field.is_none_or(|(_, node)| object["spec"]["nodeName"] == json!(node));
     let items: Vec<Value> = world
         .objects
         .iter()
-        .filter(|(key, object)| key.starts_with(&folder) && matches(object))
+        .filter(|(key, _)| {
+            folders
+                .iter()
+                .any(|folder| key.strip_prefix(folder.as_str()).is_some_and(|name| !name.contains('/')))
+        })
+        .filter(|(_, object)| matches(object) && on_node(object))
         .map(|(_, object)| object.clone())
         .collect();
     let list =
@@ -177,12 +215,14 @@ fn patch(world: &mut World, path: &str, query: &[(String, String)], body: &Value
         return refuse(StatusCode::CONFLICT, "Conflict");
     }
     let mut object = before.clone();
-    if path.ends_with("/status") {
+    if path.ends_with("/status") && body["kind"].is_null() {
+        merge(&mut object["status"], &body["status"]);
+    } else if path.ends_with("/status") {
         let manager =
             query.iter().find(|(key, _)| key == "fieldManager").map_or("", |(_, value)| value.as_str());
         apply_status(world, &key, manager, &mut object, &body["status"]);
     } else if body["kind"].is_null() {
-        object["metadata"]["finalizers"] = body["metadata"]["finalizers"].clone();
+        merge(&mut object, body);
     } else {
         apply(&mut object, body);
     }
@@ -191,8 +231,34 @@ fn patch(world: &mut World, path: &str, query: &[(String, String)], body: &Value
     let (name, plural) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
     world.writes.push(format!("{verb} {plural}/{name}"));
     stamp(world, &mut object, Some(&before));
-    world.objects.insert(key, object.clone());
+    // Only what was deleted by a call: tests look at what they have marked themselves.
+    let is_leaving = object["metadata"]["deletionGracePeriodSeconds"].is_number();
+    let is_held =
+        object["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty());
+    if is_leaving && !is_held && before["metadata"]["finalizers"] != object["metadata"]["finalizers"] {
+        world.objects.remove(&key);
+    } else {
+        world.objects.insert(key, object.clone());
+    }
     (StatusCode::OK, object)
+}
+
+/// A JSON merge patch (RFC 7396).
+fn merge(object: &mut Value, patch: &Value) {
+    let Value::Object(fields) = patch else {
+        *object = patch.clone();
+        return;
+    };
+    if !object.is_object() {
+        *object = json!({});
+    }
+    for (field, value) in fields {
+        match (value, object.as_object_mut()) {
+            (Value::Null, Some(object)) => drop(object.remove(field)),
+            (value, Some(object)) => merge(object.entry(field.clone()).or_insert(Value::Null), value),
+            (_, None) => {}
+        }
+    }
 }
 
 /// What is applied comes to hold; the server's own metadata and the status stay.
@@ -233,6 +299,7 @@ fn delete(world: &mut World, path: &str) -> (StatusCode, Value) {
     world.writes.push(format!("DELETE {plural}/{name}"));
     if object["metadata"]["finalizers"].as_array().is_some_and(|finalizers| !finalizers.is_empty()) {
         object["metadata"]["deletionTimestamp"] = json!(START);
+        object["metadata"]["deletionGracePeriodSeconds"] = json!(0);
         world.objects.insert(path.to_owned(), object.clone());
     }
     (StatusCode::OK, object)

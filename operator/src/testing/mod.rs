@@ -2,6 +2,7 @@
 //! switch that cuts the connection after the n-th write, which is how an operator looks that was killed there.
 
 mod api;
+pub mod market;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -66,6 +67,7 @@ impl Cluster {
                 pull_policy: "IfNotPresent".into(),
                 operator_image: "operator:1".into(),
                 progress_url: Some("http://operator:8080".into()),
+                rented_progress_url: None,
                 otlp_endpoint: None,
             },
             clock: Arc::new(clock.clone()),
@@ -140,6 +142,18 @@ impl Cluster {
     pub fn find<K: DeserializeOwned>(&self, api_version: &str, plural: &str, name: &str) -> Option<K> {
         let object = self.world().objects.get(&api::path(api_version, plural, Some(name))).cloned()?;
         Some(serde_json::from_value(object).unwrap())
+    }
+
+    /// Any object of a collection by its path.
+    pub fn at<K: DeserializeOwned>(&self, folder: &str, name: &str) -> Option<K> {
+        let object = self.world().objects.get(&format!("{folder}/{name}")).cloned()?;
+        Some(serde_json::from_value(object).unwrap())
+    }
+
+    /// Puts any object into a collection by its path.
+    pub fn put_at(&self, folder: &str, object: Value) {
+        let path = format!("{folder}/{}", object["metadata"]["name"].as_str().unwrap());
+        self.world().objects.insert(path, object);
     }
 
     /// Changes an object as `change` says.

@@ -1,4 +1,5 @@
 mod deletion;
+mod rented;
 mod stalled;
 
 use cooperator_api::base_model::BaseModel;

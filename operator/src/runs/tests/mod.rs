@@ -16,6 +16,7 @@ pub(crate) fn site() -> Site {
         pull_policy: "IfNotPresent".into(),
         operator_image: "operator:1".into(),
         progress_url: Some("http://operator:8080/".into()),
+        rented_progress_url: None,
         otlp_endpoint: None,
     }
 }
@@ -57,6 +58,8 @@ pub(crate) fn plan() -> Plan {
         source_secret: Some("hub".into()),
         claims: BTreeSet::from(["weights".to_owned()]),
         shape: Shape::default(),
+        machine: None,
+        leave: None,
         deadline_seconds: 3600,
         ttl_seconds: 600,
         queue: Some("gpus".into()),

@@ -4,10 +4,10 @@ use cooperator_api::collective::{Collective, SettlementPeriod, Settling};
 use cooperator_api::names::ANNOTATION_SETTLE_THROUGH;
 use cooperator_api::settlement::Settlement;
 use cooperator_core::period::{Period, PeriodError, PeriodLength};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use crate::domain::parse_time;
+use crate::domain::{duration, parse_time};
 
 /// What is to be settled.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,7 +36,7 @@ pub fn due(collective: &Collective, settlements: &[Settlement], now: Timestamp) 
     if let Some(period) = begun.and_then(|begun| continued(begun, &open)) {
         return Ok(Due::Now(period));
     }
-    let wait = close_after(&collective.spec.treasury.close_after);
+    let wait = duration(&collective.spec.treasury.close_after);
     match through(collective, now).filter(|through| *through > open.start()) {
         Some(through) if through < open.end() => Ok(Due::Now(open.close_early(through)?)),
         Some(_) => Ok(Due::Now(open)),
@@ -85,9 +85,4 @@ pub fn length(length: SettlementPeriod) -> PeriodLength {
         SettlementPeriod::Monthly => PeriodLength::Monthly,
         SettlementPeriod::Quarterly => PeriodLength::Quarterly,
     }
-}
-
-/// A duration as Kubernetes writes it, `24h`, `1h30m`, `90s`: the API lets nothing else through, but for nothing.
-fn close_after(text: &str) -> SignedDuration {
-    text.parse().unwrap_or(SignedDuration::ZERO)
 }

@@ -20,6 +20,16 @@ pub struct Costs {
     conditions: Vec<Condition>,
     adapter: Option<IgnoredAny>,
     progress: Option<IgnoredAny>,
+    machines: Vec<Rented>,
+}
+
+/// A machine that was rented for it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Rented {
+    ended_at: Option<String>,
+    #[serde(default, rename = "final")]
+    is_final: bool,
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -39,15 +49,27 @@ struct Condition {
 impl Costs {
     /// Whether this may be news to a Collective's books. A run that reports progress costs nothing until it ends.
     pub fn may_have_changed(&self) -> bool {
+        if self.machines.iter().any(|machine| machine.ended_at.is_some()) {
+            return true;
+        }
         self.attempts.last().is_some_and(|newest| newest.ended_at.is_some() || self.progress.is_none())
     }
 
-    /// When it ended for good: it is complete or has failed.
+    /// Whether a machine was rented for it.
+    pub fn has_rented(&self) -> bool {
+        !self.machines.is_empty()
+    }
+
+    /// When it ended for good: it is complete or has failed, and what its machines cost is final.
     fn over(&self) -> Option<Timestamp> {
+        if self.machines.iter().any(|machine| !machine.is_final) {
+            return None;
+        }
         let failed =
             self.conditions.iter().any(|found| found.type_ == condition::FAILED && found.status == "True");
         let ended = self.attempts.last()?.ended_at.as_deref().and_then(parse_time)?;
-        (failed || self.adapter.is_some()).then_some(ended)
+        let machines = self.machines.iter().filter_map(|machine| parse_time(machine.ended_at.as_deref()?));
+        (failed || self.adapter.is_some()).then(|| machines.fold(ended, Timestamp::max))
     }
 }
 
@@ -109,6 +131,18 @@ mod tests {
             costs(&json!({"attempts": attempt(json!("2026-11-24T13:00:00Z")), "progress": {}}))
                 .may_have_changed()
         );
+    }
+
+    #[test]
+    fn it_is_over_once_what_its_machines_cost_is_final_and_then_since_the_last_of_them_ended() {
+        let ended = json!([{"startedAt": "2026-11-24T12:00:00Z", "endedAt": "2026-11-24T13:00:00Z"}]);
+        let rented = |is_final: bool| {
+            let machines = json!([{"endedAt": "2026-11-24T13:05:00Z", "final": is_final}]);
+            costs(&json!({"attempts": ended, "adapter": {"digest": "x"}, "machines": machines}))
+        };
+        assert_eq!(rented(false).over(), None);
+        assert_eq!(rented(true).over().unwrap().to_string(), "2026-11-24T13:05:00Z");
+        assert!(rented(true).may_have_changed());
     }
 
     #[test]

@@ -9,5 +9,6 @@ mod task;
 #[cfg(test)]
 mod tests;
 
+pub use due::length;
 pub use expense::Costs;
 pub use reconcile::reconcile;

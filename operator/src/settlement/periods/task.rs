@@ -190,6 +190,8 @@ pub fn plan(owner: Owner, bucket: Bucket, task: SettleTask) -> Plan {
         source_secret: None,
         claims: Default::default(),
         shape: Shape { resources: resources("100m", "128Mi", "1Gi"), ..Shape::default() },
+        machine: None,
+        leave: None,
         deadline_seconds: DEADLINE_SECONDS,
         ttl_seconds: TTL_SECONDS,
         queue: None,

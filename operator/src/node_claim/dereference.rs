@@ -1,0 +1,83 @@
+//! Client: what a NodeClaim refers to.
+
+use std::collections::BTreeMap;
+
+use cooperator_api::collective::Collective;
+use cooperator_api::fine_tune::FineTune;
+use cooperator_api::node_claim::NodeClaim;
+use cooperator_api::node_pool::NodePool;
+use cooperator_api::provider::Provider;
+use futures::future::try_join_all;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::ListParams;
+use kube::{Api, ResourceExt as _};
+
+use crate::pipeline::{Error, Pipeline};
+
+/// What a NodeClaim refers to, as read.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// Its pool.
+    pub pool: Option<NodePool>,
+    /// The Collective that pays.
+    pub collective: Option<Collective>,
+    /// The Providers of the pool, and those that its machines are at.
+    pub providers: BTreeMap<String, Provider>,
+    /// The FineTune it works for.
+    pub tune: Option<FineTune>,
+    /// Every NodeClaim of the namespace.
+    pub claims: Vec<NodeClaim>,
+    /// Its node.
+    pub node: Option<Node>,
+    /// Pods on its node that have not ended.
+    pub pods: Vec<Pod>,
+}
+
+/// Everything a NodeClaim refers to.
+pub async fn world(pipeline: &Pipeline, claim: &NodeClaim) -> Result<World, Error> {
+    let namespace = claim.namespace().unwrap_or_default();
+    let pool: Option<NodePool> = pipeline.get(&namespace, &claim.spec.node_pool_ref.name).await?;
+    let home = pool.as_ref().map(|pool| pool.spec.collective_ref.name.clone());
+    let collective = match &home {
+        Some(home) => pipeline.get(&namespace, home).await?,
+        None => None,
+    };
+    let tune = match &claim.spec.fine_tune_ref {
+        Some(tune) => pipeline.get(&namespace, &tune.name).await?,
+        None => None,
+    };
+    let status = claim.status.clone().unwrap_or_default();
+    let launched = status.launches.iter().map(|launch| launch.provider.clone());
+    let offered = pool.iter().flat_map(|pool| pool.spec.provider_refs.iter().map(|one| one.name.clone()));
+    let mut names: Vec<String> = launched.chain(offered).collect();
+    names.sort_unstable();
+    names.dedup();
+    let read = names.iter().map(|name| pipeline.get::<Provider>(&namespace, name));
+    let found = try_join_all(read).await?.into_iter().flatten();
+    let providers = found.map(|provider| (provider.name_any(), provider)).collect();
+    let claims = pipeline.list(&namespace).await?;
+    let (node, pods) = match &status.node_name {
+        Some(node) => (self::node(pipeline, node).await?, pods(pipeline, &namespace, node).await?),
+        None => (None, Vec::new()),
+    };
+    Ok(World { pool, collective, providers, tune, claims, node, pods })
+}
+
+async fn node(pipeline: &Pipeline, name: &str) -> Result<Option<Node>, Error> {
+    let api: Api<Node> = Api::all(pipeline.client.clone());
+    let read = |source| Error::Read { what: format!("Node `{name}`"), source: Box::new(source) };
+    api.get_opt(name).await.map_err(read)
+}
+
+/// The pods of the namespace that are on a node and have not ended.
+async fn pods(pipeline: &Pipeline, namespace: &str, node: &str) -> Result<Vec<Pod>, Error> {
+    let api: Api<Pod> = Api::namespaced(pipeline.client.clone(), namespace);
+    let there = ListParams::default().fields(&format!("spec.nodeName={node}"));
+    let read = |source| Error::Read { what: format!("the Pods on Node `{node}`"), source: Box::new(source) };
+    let found = api.list(&there).await.map_err(read)?.items;
+    let lives = |pod: &Pod| {
+        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+        !matches!(phase, Some("Succeeded" | "Failed"))
+    };
+    Ok(found.into_iter().filter(lives).collect())
+}

@@ -1,0 +1,58 @@
+//! Client: what a machine's node needs of us. It is marked once it is what it claims to be, and goes when its machine does.
+
+use cooperator_api::names;
+use cooperator_api::node_claim::NodeClaim;
+use cooperator_rental::Record;
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
+use kube::{Api, ResourceExt as _};
+
+use super::dereference::World;
+use super::node::{self, Verdict};
+use crate::pipeline::{Error, Pipeline};
+
+/// Marks a node that is fit; takes away one whose machine is gone. True: the node is not what was looked at any more.
+pub async fn follow(
+    pipeline: &Pipeline,
+    claim: &NodeClaim,
+    world: &World,
+    record: &Record,
+    verdict: &Verdict,
+) -> Result<bool, Error> {
+    let Some(node) = &world.node else { return Ok(false) };
+    let lives = record
+        .open()
+        .is_some_and(|launch| launch.ending().next().is_none_or(|machine| machine.gone_at.is_none()));
+    if !lives {
+        return remove(pipeline, claim, node).await;
+    }
+    if *verdict == Verdict::Fit && record.kept().is_some() {
+        patch(pipeline, node, &node::mark(claim, node)).await?;
+        return Ok(true);
+    }
+    Ok(false)
+}
+
+async fn patch(pipeline: &Pipeline, node: &Node, patch: &serde_json::Value) -> Result<(), Error> {
+    let name = node.name_any();
+    let api: Api<Node> = Api::all(pipeline.client.clone());
+    match api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await {
+        Ok(_) => Ok(()),
+        Err(source) => Err(Error::Write { what: format!("Node `{name}`"), source: Box::new(source) }),
+    }
+}
+
+/// The very node that was looked at, and only one that was made for this claim.
+async fn remove(pipeline: &Pipeline, claim: &NodeClaim, node: &Node) -> Result<bool, Error> {
+    if node.labels().get(names::LABEL_NODE_CLAIM) != Some(&claim.name_any()) {
+        return Ok(false);
+    }
+    let name = node.name_any();
+    let api: Api<Node> = Api::all(pipeline.client.clone());
+    let exactly = Preconditions { uid: node.uid(), resource_version: None };
+    match api.delete(&name, &DeleteParams::default().preconditions(exactly)).await {
+        Ok(_) => Ok(true),
+        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(true),
+        Err(source) => Err(Error::Write { what: format!("Node `{name}`"), source: Box::new(source) }),
+    }
+}

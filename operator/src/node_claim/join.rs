@@ -1,0 +1,146 @@
+//! Client: what a machine is given so that it joins: a token of its own, and the script of its first start.
+
+use std::collections::BTreeMap;
+
+use cooperator_api::names;
+use cooperator_api::node_claim::{Bootstrap, NodeClaim};
+use cooperator_core::time::Timestamp;
+use cooperator_join::token::{NAMESPACE, secret_name};
+use cooperator_join::user_data::{POD_SUBNET, SANDBOX_IMAGE, Taint};
+use cooperator_join::{Claim, Token, UserData};
+use cooperator_providers::Payload;
+use cooperator_rental::Record;
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::{DeleteParams, PostParams};
+use kube::{Api, ResourceExt as _};
+
+use crate::domain::parse_time;
+use crate::pipeline::{Error, Pipeline};
+use crate::rent::Rent;
+
+/// Characters of a claim's name that its node's name begins with.
+const NAME: usize = 45;
+
+/// How a machine joins, for status.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Joining {
+    /// What its node is to be called.
+    pub node_name: String,
+    /// Its token, by its public part.
+    pub bootstrap: Bootstrap,
+}
+
+/// What a claim is to tokens and nodes, which know no namespace.
+pub fn claim_of(claim: &NodeClaim) -> Claim {
+    Claim {
+        namespace: claim.namespace().unwrap_or_default(),
+        name: claim.name_any(),
+        uid: claim.uid().unwrap_or_default(),
+    }
+}
+
+/// What the node of a launch is called: another name for each, so that a machine that was given up never comes back as the
+/// next one's node.
+fn node_name(claim: &NodeClaim, launch: u32) -> String {
+    let name: String = claim.name_any().chars().take(NAME).collect();
+    let uid: String =
+        claim.uid().unwrap_or_default().chars().filter(char::is_ascii_hexdigit).take(8).collect();
+    format!("{}-{uid}-{launch}", name.trim_end_matches('-'))
+}
+
+/// The user-data of the newest launch, its token already in its Secret.
+///
+/// # Errors
+/// [`Error`]; calling again gives a new token and takes the old one away.
+pub async fn payload(
+    rent: &Rent,
+    claim: &NodeClaim,
+    record: &Record,
+    now: Timestamp,
+) -> Result<(Payload, Joining), Error> {
+    let number = record.launches.last().map_or(0, |launch| launch.number);
+    let site = &rent.site;
+    forget_token(&rent.pipeline, claim).await?;
+    let owner = claim_of(claim);
+    let token = Token::of_launch(&owner, number)
+        .map_err(|error| Error::Domain(format!("no bootstrap token can be made: {error}")))?;
+    let expires = Token::expires(now);
+    let node_name = node_name(claim, number);
+    let bootstrap = Bootstrap { token_id: token.id().to_owned(), expires_at: expires.to_string(), csr: None };
+    put(&rent.pipeline, &token.secret(&owner, expires)).await?;
+    let taints = claim.spec.startup_taints.iter().chain(&claim.spec.taints).map(|taint| Taint {
+        key: taint.key.clone(),
+        value: taint.value.clone().unwrap_or_default(),
+        effect: taint.effect.clone(),
+    });
+    let data = UserData {
+        api_server: site.api_server.clone(),
+        ca_pem: site.authority.clone(),
+        token,
+        node_name: node_name.clone(),
+        labels: labels(claim),
+        claim: owner,
+        taints: taints.collect(),
+        artifacts: site.artifacts.clone(),
+        sandbox_image: site.setup.sandbox_image.clone().unwrap_or_else(|| SANDBOX_IMAGE.to_owned()),
+        pod_subnet: POD_SUBNET.to_owned(),
+        kubelet: site.setup.kubelet.clone(),
+        containerd: site.setup.containerd.clone(),
+    };
+    let script = data.render().map_err(|error| Error::Domain(format!("the machine's user-data: {error}")))?;
+    Ok((Payload::UserData(script), Joining { node_name, bootstrap }))
+}
+
+fn labels(claim: &NodeClaim) -> BTreeMap<String, String> {
+    [
+        (names::LABEL_NODE_CLAIM, claim.name_any()),
+        (names::LABEL_NODE_CLAIM_NAMESPACE, claim.namespace().unwrap_or_default()),
+        (names::LABEL_NODE_POOL, claim.spec.node_pool_ref.name.clone()),
+    ]
+    .map(|(label, value)| (label.to_owned(), value))
+    .into()
+}
+
+/// Makes the Secret of a token, in place of one of the same id that an operator left behind which died before it used it.
+/// It is not read: the right to would be a right to every Secret of `kube-system`.
+async fn put(pipeline: &Pipeline, wanted: &Secret) -> Result<(), Error> {
+    let name = wanted.name_any();
+    let write = |source| Error::Write { what: format!("Secret `{name}`"), source: Box::new(source) };
+    match secrets(pipeline).create(&PostParams::default(), wanted).await {
+        Err(kube::Error::Api(status)) if status.code == 409 => {}
+        made => return made.map(drop).map_err(write),
+    }
+    remove(pipeline, &name).await?;
+    secrets(pipeline).create(&PostParams::default(), wanted).await.map(drop).map_err(write)
+}
+
+async fn remove(pipeline: &Pipeline, name: &str) -> Result<(), Error> {
+    match secrets(pipeline).delete(name, &DeleteParams::default()).await {
+        Ok(_) => Ok(()),
+        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(source) => Err(Error::Write { what: format!("Secret `{name}`"), source: Box::new(source) }),
+    }
+}
+
+/// Takes the claim's token away: its machine has joined, or is not to any more.
+///
+/// # Errors
+/// [`Error::Write`]
+pub async fn forget_token(pipeline: &Pipeline, claim: &NodeClaim) -> Result<(), Error> {
+    let bootstrap = claim.status.as_ref().and_then(|status| status.bootstrap.as_ref());
+    match bootstrap {
+        Some(bootstrap) => remove(pipeline, &secret_name(&bootstrap.token_id)).await,
+        None => Ok(()),
+    }
+}
+
+/// Whether a token of the claim may still be there.
+pub fn has_token(claim: &NodeClaim, now: Timestamp) -> bool {
+    let bootstrap = claim.status.as_ref().and_then(|status| status.bootstrap.as_ref());
+    let live = bootstrap.filter(|bootstrap| !bootstrap.token_id.is_empty());
+    live.and_then(|bootstrap| parse_time(&bootstrap.expires_at)).is_some_and(|expires| now < expires)
+}
+
+fn secrets(pipeline: &Pipeline) -> Api<Secret> {
+    Api::namespaced(pipeline.client.clone(), NAMESPACE)
+}

@@ -1,0 +1,252 @@
+//! Client: chooses and rents a machine, and moves the rental on. Every intent is in status before a vendor hears of it.
+
+use std::time::Duration;
+
+use cooperator_api::node_claim::NodeClaim;
+use cooperator_api::provider::Provider;
+use cooperator_core::market::{Choice, MachineClass, Offer, choose};
+use cooperator_core::money::PricePerHour;
+use cooperator_core::time::Timestamp;
+use cooperator_providers::{InstanceName, Query};
+use cooperator_rental::{Advance, Begin, Intent, Limits, News, Record, Wish, launch, step};
+use kube::ResourceExt as _;
+
+use super::bounds::{self, Home};
+use super::dereference::World;
+use super::status::Choosing;
+use super::wish::Intention;
+use super::{join, needs, reconcile};
+use crate::domain::{Hold, duration};
+use crate::pipeline::Error;
+use crate::provider;
+use crate::rent::Rent;
+
+/// How soon the market is looked at again where it had nothing.
+const MARKET: Duration = Duration::from_secs(30);
+/// How soon a drain is looked at again.
+const DRAIN: Duration = Duration::from_secs(2);
+
+/// Where a claim stands after [`advance`].
+#[derive(Debug)]
+pub struct Moved {
+    /// The claim, as it was read last.
+    pub claim: NodeClaim,
+    /// Its record.
+    pub record: Record,
+    /// What was chosen, where something was.
+    pub choosing: Option<Choosing>,
+    /// Why nothing is rented, or cannot be asked about.
+    pub hold: Option<Hold>,
+    /// When to look again at the latest.
+    pub again: Option<Duration>,
+    /// Whether its bootstrap token was taken away.
+    pub forgot_token: bool,
+}
+
+/// Moves a claim's rental on by one step.
+///
+/// # Errors
+/// [`Error`]; nothing is lost by calling again.
+pub async fn advance(
+    rent: &Rent,
+    claim: &NodeClaim,
+    world: &World,
+    record: Record,
+    intention: &Intention,
+    now: Timestamp,
+) -> Result<Moved, Error> {
+    let name = instance_name(rent, claim).await?;
+    let still =
+        Moved { claim: claim.clone(), record, choosing: None, hold: None, again: None, forgot_token: false };
+    // The node of a machine before goes first: one claim has one node.
+    if still.record.is_closed() && !intention.is_over && world.node.is_none() {
+        return place(rent, world, still, &name, now).await;
+    }
+    if super::wish::drains_until(claim, world, &still.record, now).is_some() {
+        return Ok(Moved { again: Some(DRAIN), ..still });
+    }
+    go_on(rent, claim, world, still, &name, &intention.wish).await
+}
+
+/// What the machine of a claim is called.
+async fn instance_name(rent: &Rent, claim: &NodeClaim) -> Result<InstanceName, Error> {
+    let uid = claim.uid().unwrap_or_default();
+    let none = || Error::Domain(format!("NodeClaim `{}` has no UUID for a uid: {uid}", claim.name_any()));
+    rent.tenant().await?.name(&uid).ok_or_else(none)
+}
+
+/// One step at each Provider where something is to be done, until one changes the record.
+async fn go_on(
+    rent: &Rent,
+    claim: &NodeClaim,
+    world: &World,
+    mut moved: Moved,
+    name: &InstanceName,
+    wish: &Wish,
+) -> Result<Moved, Error> {
+    let providers: Vec<String> = moved.record.providers().into_iter().map(str::to_owned).collect();
+    for at in providers {
+        let Some(provider) = world.providers.get(&at) else {
+            let message = format!(
+                "Provider `{at}`, where its machine is, does not exist any more: create it again, so that the machine can be ended"
+            );
+            moved.hold = Some(Hold::new("ProviderNotFound", message));
+            continue;
+        };
+        let driver = match rent.drivers.of(&rent.pipeline, provider).await? {
+            Ok(driver) => driver,
+            Err(hold) => {
+                moved.hold = Some(hold);
+                continue;
+            }
+        };
+        let limits = limits(provider);
+        let clock = &*rent.pipeline.clock;
+        let Advance { record, changed, again, news } =
+            step(&moved.record, &at, name, wish, &limits, &*driver, clock).await;
+        tell(rent, claim, world, &at, &record, &news).await?;
+        moved.record = record;
+        moved.again = [moved.again, again].into_iter().flatten().min();
+        if changed {
+            break;
+        }
+    }
+    Ok(moved)
+}
+
+/// How long things may take at a Provider.
+fn limits(provider: &Provider) -> Limits {
+    let launch = duration(&provider.spec.timeouts.launch).try_into().unwrap_or_default();
+    Limits { launch, ..Limits::default() }
+}
+
+/// Chooses what to rent, writes it down, and rents it.
+async fn place(
+    rent: &Rent,
+    world: &World,
+    moved: Moved,
+    name: &InstanceName,
+    now: Timestamp,
+) -> Result<Moved, Error> {
+    let held = |moved: Moved, hold| Ok(Moved { hold: Some(hold), again: Some(MARKET), ..moved });
+    let home = match bounds::home(&moved.claim, world) {
+        Ok(home) => home,
+        Err(hold) => return held(moved, hold),
+    };
+    let chosen = match choice(rent, &moved.claim, world, home, now).await? {
+        Ok(chosen) => chosen,
+        Err(hold) => return held(moved, hold),
+    };
+    let at = chosen.offer.provider.clone();
+    let Some(provider) = world.providers.get(&at) else { return Ok(moved) };
+    let driver = match rent.drivers.of(&rent.pipeline, provider).await? {
+        Ok(driver) => driver,
+        Err(hold) => return held(moved, hold),
+    };
+    let mut record = moved.record.clone();
+    let disk_gib = needs::job(&moved.claim).needs.disk_gib;
+    let intent = Intent { offer: chosen.offer.clone(), disk_gib, bid: chosen.bid };
+    let permit = match record.begin(intent, now) {
+        Ok(permit) => permit,
+        Err(full @ Begin::Full) => return held(moved, Hold::new("TooManyLaunches", full.to_string())),
+        Err(Begin::Open(_)) => return Ok(moved),
+    };
+    let (payload, joining) = join::payload(rent, &moved.claim, &record, now).await?;
+    let choosing = Choosing { chosen, joining };
+    let claim = reconcile::persist(rent, &moved.claim, world, &record, &choosing, now).await?;
+    rent.market.forget(&claim.namespace().unwrap_or_default(), &at);
+    let Advance { record, again, news, .. } =
+        launch(permit, &record, name, payload, &*driver, &*rent.pipeline.clock).await;
+    tell(rent, &claim, world, &at, &record, &news).await?;
+    Ok(Moved { claim, record, choosing: Some(choosing), hold: None, again, forgot_token: false })
+}
+
+/// An offer that was chosen, by itself.
+#[derive(Clone, Debug)]
+pub struct Chosen {
+    /// The offer.
+    pub offer: Offer,
+    /// What placement says of it.
+    pub choice: Choice,
+    /// What its throughput is remembered by.
+    pub class: MachineClass,
+    /// What is bid for it.
+    pub bid: Option<PricePerHour>,
+}
+
+/// Asks every Provider that may be rented from, and chooses. One that does not answer holds up no other.
+async fn choice(
+    rent: &Rent,
+    claim: &NodeClaim,
+    world: &World,
+    home: Home<'_>,
+    now: Timestamp,
+) -> Result<Result<Chosen, Hold>, Error> {
+    let bounds = match bounds::bounds(claim, home, world, now) {
+        Ok(bounds) => bounds,
+        Err(hold) => return Ok(Err(hold)),
+    };
+    let job = needs::job(claim);
+    let query = Query {
+        shape: bounds.shape,
+        gpus: job.needs.gpus,
+        gpu_memory_mib: job.needs.gpu_memory_mib.unwrap_or_default(),
+        gpu_models: Vec::new(),
+        disk_gib: job.needs.disk_gib,
+        most: None,
+    };
+    let (mut offers, mut silent) = (Vec::new(), Vec::new());
+    for (name, seller) in &bounds.sellers {
+        let Some(provider) = world.providers.get(name).filter(|_| seller.closed.is_none()) else { continue };
+        match rent.drivers.of(&rent.pipeline, provider).await? {
+            Err(hold) => silent.push(format!("{name}: {}", hold.message)),
+            Ok(driver) => match rent.market.offers(provider, &*driver, &query, now).await {
+                Ok(found) => offers.extend(found),
+                Err(error) => silent.push(format!("{name}: {error}")),
+            },
+        }
+    }
+    let chosen = choose(&offers, &job, &bounds, &needs::throughput(home.pool), now);
+    Ok(match chosen {
+        Ok(mut choices) if !choices.is_empty() => {
+            let choice = choices.swap_remove(0);
+            let offer = offers.swap_remove(choice.offer);
+            Ok(Chosen { class: MachineClass::of(&offer, job.needs.gpus), bid: choice.bid, offer, choice })
+        }
+        Ok(_) => Err(Hold::new("NoOffer", "nothing is for rent")),
+        Err(none) => {
+            let others =
+                if silent.is_empty() { String::new() } else { format!("; not heard: {}", silent.join("; ")) };
+            Err(Hold::new("NoOffer", format!("{none}{others}")))
+        }
+    })
+}
+
+/// Tells what happened: as events, and to the Provider that it happened at.
+async fn tell(
+    rent: &Rent,
+    claim: &NodeClaim,
+    world: &World,
+    at: &str,
+    record: &Record,
+    news: &[News],
+) -> Result<(), Error> {
+    let reporter = reconcile::reporter(rent);
+    let launched = record.launches.last().map_or(Timestamp::MIN, |launch| launch.intended_at);
+    for one in news {
+        if let Some((warning, reason, note)) = super::status::event(at, one) {
+            reporter.event(claim, warning, reason, note).await;
+        }
+    }
+    match world.providers.get(at) {
+        Some(provider) => {
+            let costs = news.iter().filter_map(|one| match one {
+                News::Accounted { amount, .. } => Some(*amount),
+                _ => None,
+            });
+            costs.for_each(|amount| rent.gauges.cost(provider.spec.type_, amount));
+            provider::note(rent, provider, launched, news).await
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,26 @@
+//! `NodeClaim`: one rented machine.
+//!
+//! What is rented is written into status before it is asked for, looked up when an answer is lost, and ended before the
+//! finalizer goes: `cooperator_rental` decides that and this folder persists it. What is known of the machine inside the
+//! cluster, its node, is decided here.
+
+mod bounds;
+mod cleanup;
+mod dereference;
+mod follow;
+mod join;
+mod machine;
+mod needs;
+mod node;
+mod reconcile;
+mod record;
+mod requests;
+mod status;
+mod wish;
+
+#[cfg(test)]
+mod tests;
+
+pub use reconcile::reconcile;
+pub use record::{launches, record};
+pub use requests::answer;

@@ -1,0 +1,52 @@
+//! What the controllers of rented machines share: the drivers of Providers, what those offer, and how a machine joins.
+
+mod drivers;
+mod gauges;
+mod market;
+mod site;
+mod tenant;
+
+pub use drivers::Drivers;
+pub use gauges::Gauges;
+pub use market::{Market, OFFER, exchange, seller};
+pub use site::Site;
+
+use std::sync::Arc;
+
+use cooperator_providers::Tenant;
+use cooperator_telemetry::metrics::Metrics;
+use tokio::sync::OnceCell;
+
+use crate::pipeline::{Error, Pipeline};
+
+/// Handed to every reconcile that rents.
+pub struct Rent {
+    /// Client, events, clock and settings.
+    pub pipeline: Arc<Pipeline>,
+    /// How rented machines reach this installation.
+    pub site: Site,
+    /// Drivers that are in use.
+    pub drivers: Drivers,
+    /// What Providers offered last.
+    pub market: Market,
+    /// What is counted.
+    pub gauges: Gauges,
+    tenant: OnceCell<Tenant>,
+}
+
+impl Rent {
+    /// With no driver yet.
+    pub fn new(pipeline: Arc<Pipeline>, site: Site, metrics: &Metrics) -> Self {
+        let gauges = Gauges::new(metrics);
+        let drivers = Drivers::new(pipeline.clock.clone(), gauges.calls.clone());
+        Self { pipeline, site, drivers, market: Market::default(), gauges, tenant: OnceCell::new() }
+    }
+
+    /// Whose machines are ours: this cluster's.
+    ///
+    /// # Errors
+    /// [`Error::Read`] while the namespace `kube-system` cannot be read.
+    pub async fn tenant(&self) -> Result<&Tenant, Error> {
+        self.tenant.get_or_try_init(|| tenant::of(&self.pipeline)).await
+    }
+}

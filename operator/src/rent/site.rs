@@ -1,0 +1,97 @@
+//! How rented machines reach this installation, from outside of the cluster's network.
+
+use std::fs;
+
+use anyhow::{Context as _, Result};
+use cooperator_core::digest::Digest;
+use cooperator_join::{Artifact, Form};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use url::Url;
+
+use crate::args::Args;
+
+/// Addresses and programs that a rented machine is given.
+#[derive(Clone, Debug, Default)]
+pub struct Site {
+    /// The API server's URL.
+    pub api_server: String,
+    /// The certificate authority of the API server, PEM.
+    pub authority: String,
+    /// What a machine fetches at its first start.
+    pub artifacts: Vec<Artifact>,
+    /// What is other than usual about its containerd and kubelet.
+    pub setup: Setup,
+}
+
+/// How machines are set up, where that is other than usual.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Setup {
+    /// Image of a pod's sandbox.
+    pub sandbox_image: Option<String>,
+    /// Tables of containerd's configuration, TOML.
+    pub containerd: String,
+    /// Fields of a KubeletConfiguration.
+    pub kubelet: Map<String, Value>,
+}
+
+/// The file of `--rented-machines`.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+struct File {
+    artifacts: Vec<Fetched>,
+    setup: Setup,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Fetched {
+    name: String,
+    url: Url,
+    sha256: Digest,
+    form: FormName,
+}
+
+#[derive(Clone, Copy, Debug, Deserialize)]
+enum FormName {
+    Program,
+    Programs,
+    Plugin,
+    Plugins,
+    Image,
+}
+
+impl Site {
+    /// As the flags name it; none: this installation rents no machines.
+    ///
+    /// # Errors
+    /// When a file cannot be read, or is not what it must be.
+    pub fn read(args: &Args) -> Result<Option<Self>> {
+        let Some(api_server) = args.rented_api_server.clone() else { return Ok(None) };
+        let path = &args.rented_authority;
+        let authority =
+            fs::read_to_string(path).with_context(|| format!("--rented-authority {}", path.display()))?;
+        let File { artifacts, setup } = match &args.rented_machines {
+            None => File::default(),
+            Some(path) => {
+                let what = || format!("--rented-machines {}", path.display());
+                let text = fs::read_to_string(path).with_context(what)?;
+                serde_json::from_str(&text).with_context(what)?
+            }
+        };
+        let artifacts = artifacts.into_iter().map(|fetched| Artifact {
+            name: fetched.name,
+            url: fetched.url,
+            sha256: fetched.sha256,
+            form: match fetched.form {
+                FormName::Program => Form::Program,
+                FormName::Programs => Form::Programs,
+                FormName::Plugin => Form::Plugin,
+                FormName::Plugins => Form::Plugins,
+                FormName::Image => Form::Image,
+            },
+        });
+        Ok(Some(Self { api_server, authority, artifacts: artifacts.collect(), setup }))
+    }
+}
