@@ -4,7 +4,7 @@ use clap::{Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::access::Options as AccessOptions;
-use crate::{key, progress, pull, statement, status, why};
+use crate::{costs, key, progress, pull, statement, status, why};
 
 /// Shows a collective, its work and its money
 #[derive(Parser)]
@@ -27,6 +27,8 @@ pub enum Command {
     Progress(progress::Options),
     /// Who is paid what for a period; --verify recomputes it from the usage log
     Statement(statement::Options),
+    /// What machines were rented, and what each of them cost; --focus as FOCUS has it
+    Costs(costs::Options),
     /// What an object waits for, and what to do
     Why(why::Options),
     /// Fetch a FineTune's adapter as files in PEFT layout, every byte checked

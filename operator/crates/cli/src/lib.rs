@@ -7,6 +7,7 @@
 //! - [`why`]: what an object waits for and what to do;
 //! - [`progress`]: a FineTune's bar;
 //! - [`statement`]: who is paid what, recomputed from the usage log on demand;
+//! - [`costs`]: what machines were rented, also as FOCUS has it;
 //! - [`pull`]: an adapter as files;
 //! - [`key`]: makes and ends keys;
 //! - [`complete`]: what a shell offers.
@@ -16,6 +17,7 @@
 pub mod access;
 pub mod args;
 pub mod complete;
+pub mod costs;
 pub mod forward;
 pub mod items;
 pub mod key;

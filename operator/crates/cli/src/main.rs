@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Parser as _;
 use cooperator_cli::args::{Args, Command};
-use cooperator_cli::{access::Access, complete, key, progress, pull, statement, status, why};
+use cooperator_cli::{access::Access, complete, costs, key, progress, pull, statement, status, why};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
@@ -24,6 +24,7 @@ async fn run(args: Args) -> Result<ExitCode> {
         Command::Status(options) => status::status(&access().await?, &options).await?,
         Command::Progress(options) => return progress::progress(&access().await?, &options).await,
         Command::Statement(options) => return statement::statement(&access().await?, &options).await,
+        Command::Costs(options) => costs::costs(&access().await?, &options).await?,
         Command::Why(options) => why::why(&access().await?, &options).await?,
         Command::Pull(options) => pull::pull(&access().await?, &options).await?,
         Command::Key(options) => key::key(&access().await?, &options).await?,

@@ -205,7 +205,7 @@ mod tests {
         let lines = rows(&[tree(&items, "band").unwrap()], NOW);
         let names: Vec<&str> = lines.iter().map(|row| row[0].as_str()).collect();
         assert!(
-            names.contains(&"│  └─ FineTune/v1") && names.contains(&"│     ├─ NodeClaim/v1-1"),
+            names.contains(&"│  └─ FineTune/v1") && names.contains(&"│     └─ NodeClaim/v1-1"),
             "{names:?}"
         );
         assert!(names.contains(&"   └─ NodeClaim/spare"), "{names:?}");
