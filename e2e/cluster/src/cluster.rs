@@ -35,6 +35,8 @@ const PROGRAMS: [&str; 9] = [
     "kube-proxy",
     "coredns",
 ];
+/// File in the state folder of a cluster of which nothing is missing.
+const FINISHED: &str = "finished";
 /// Persistent volumes that lie ready, each a folder of the node; their size is what they say, not what they hold.
 const VOLUMES: usize = 8;
 /// The storage class they have; it is the default one.
@@ -133,7 +135,8 @@ impl Cluster {
         let mut ready = cluster.kubectl();
         ready.args(["--request-timeout=5s", "get", "--raw", "/readyz"]);
         let all_run = PROGRAMS.iter().all(|name| cluster.processes.running(name).is_some());
-        if all_run && command::output("/readyz", &mut ready).is_ok() {
+        // Programs that run are no cluster yet: one that could not be finished lacks its volumes.
+        if all_run && dir.join(FINISHED).exists() && command::output("/readyz", &mut ready).is_ok() {
             return Ok(cluster);
         }
         Err(Error::Absent(dir.to_owned()))
@@ -222,6 +225,7 @@ fn start(dir: &Path, enforcer: &Path, progress: &Progress) -> Result<Cluster, Er
         get.args(["--request-timeout=2s", "--namespace=default", "get", "serviceaccount", "default"]);
         command::output("kubectl get serviceaccount", &mut get).map(drop).map_err(|error| error.to_string())
     })?;
+    files::write(&dir.join(FINISHED), String::new())?;
     Ok(Cluster { dir: dir.to_owned(), kubeconfig: plane.kubeconfig.clone(), processes })
 }
 

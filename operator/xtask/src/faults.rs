@@ -1,4 +1,4 @@
-//! `cargo xtask faults [operator|network|gateway]`: parts of Cooperator are harmed at the worst moments.
+//! `cargo xtask faults [operator|network|gateway|rentals]`: parts of Cooperator are harmed at the worst moments.
 
 use std::process::Command;
 
@@ -50,9 +50,22 @@ pub enum Harm {
         #[arg(long, default_value_t = SEED)]
         seed: u64,
     },
+    /// Rents machines of four vendors under faults, by the hundred in each world; looks for leaks, doubles and wrong bills
+    Rentals {
+        /// Worlds
+        #[arg(long, default_value_t = WORLDS)]
+        worlds: u64,
+        /// Draws the first world; the next seed draws the next
+        #[arg(long, default_value_t = SEED)]
+        seed: u64,
+        /// This world alone, as a line names it
+        #[arg(long, conflicts_with = "worlds")]
+        world: Option<u64>,
+    },
 }
 
 const SEED: u64 = 1;
+const WORLDS: u64 = 400;
 const RUNS: u64 = 40;
 const KILLS: u32 = 1000;
 
@@ -66,6 +79,7 @@ pub fn faults(options: &Options, progress: &Progress) -> Result<()> {
         Harm::Operator { sample: None, seed: SEED, point: None },
         Harm::Network { runs: RUNS, seed: SEED },
         Harm::Gateway { kills: KILLS, seed: SEED },
+        Harm::Rentals { worlds: WORLDS, seed: SEED, world: None },
     ];
     match &options.harm {
         Some(harm) => harm_with(harm, &programs),
@@ -80,6 +94,7 @@ pub fn faults(options: &Options, progress: &Progress) -> Result<()> {
 pub fn harm_with(harm: &Harm, programs: &Programs) -> Result<()> {
     let mut faults = command(programs.path("cooperator-faults")?, [] as [&str; 0]);
     match harm {
+        Harm::Rentals { worlds, seed, world } => return rentals(*worlds, *seed, *world, programs),
         Harm::Operator { sample, seed, point } => {
             faults.args(["operator", "--seed", &seed.to_string()]);
             with(&mut faults, "--sample", sample.as_ref());
@@ -97,6 +112,15 @@ pub fn harm_with(harm: &Harm, programs: &Programs) -> Result<()> {
         faults.arg(format!("--{part}")).arg(programs.path(&format!("cooperator-{part}"))?);
     }
     Ok(shown("cooperator-faults", &mut faults)?)
+}
+
+fn rentals(worlds: u64, seed: u64, world: Option<u64>, programs: &Programs) -> Result<()> {
+    let mut rentals = command(programs.path("cooperator-rentals")?, ["--seed", &seed.to_string()]);
+    match world {
+        Some(world) => with(&mut rentals, "--world", Some(&world)),
+        None => with(&mut rentals, "--worlds", Some(&worlds)),
+    }
+    Ok(shown("cooperator-rentals", &mut rentals)?)
 }
 
 fn with(command: &mut Command, option: &str, value: Option<&impl ToString>) {

@@ -21,7 +21,9 @@ const EXTERNAL_STORE: &str = "objectStorage.embedded.enabled=false,objectStorage
 /// Values with which machines are rented.
 const RENTED: &str = "rentedNodes.enabled=true,rentedNodes.apiServer=https://cluster.example.org:6443,\
                       rentedNodes.progressUrl=https://progress.example.org,rentedNodes.storeEndpoint=https://s3.example.org,\
-                      rentedNodes.artifacts=https://artifacts.example.org/nodes";
+                      rentedNodes.artifacts[0].name=kubelet,rentedNodes.artifacts[0].form=Program,\
+                      rentedNodes.artifacts[0].url=https://dl.example.org/kubelet,\
+                      rentedNodes.artifacts[0].sha256=sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
 /// The role in kube-system that makes bootstrap tokens of rented machines.
 const BOOTSTRAP: &str = "cooperator-bootstrap";

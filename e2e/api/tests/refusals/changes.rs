@@ -155,8 +155,7 @@ pub async fn a_node_claim_never_changes(server: &Server) {
         assert!(said.contains("a NodeClaim is immutable"), "{spec}: {said}");
     }
     let offer = json!({"provider": "hetzner", "id": "ccx23@fsn1", "terms": {"hourly": "0.05", "granularity": "Hour"}});
-    let launch =
-        json!({"number": 1, "provider": "hetzner", "offer": offer, "intendedAt": "2026-12-02T09:00:00Z"});
+    let launch = json!({"number": 1, "provider": "hetzner", "offer": offer, "diskGib": 40, "intendedAt": "2026-12-02T09:00:00Z"});
     let ledger = json!({"status": {"providerID": "hetzner://42", "launches": [launch]}});
     let stored = server.try_status("NodeClaim", name, &ledger).await.unwrap().unwrap();
     assert_eq!(stored["status"]["launches"][0]["offer"], offer, "of an offer nothing is dropped");

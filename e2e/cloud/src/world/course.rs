@@ -100,7 +100,7 @@ fn accounts_for_all(world: &World) {
 
 #[test]
 fn whatever_happens_all_can_be_ended_and_the_market_is_whole_again_and_no_bill_moves_any_more() {
-    for seed in 0..20 {
+    for seed in 0..60 {
         let market = Market::generated(seed, Size::SMALL);
         let faults = Faults::new(Vec::new(), seed);
         let start = Timestamp::from_second(1_796_083_200).unwrap();
