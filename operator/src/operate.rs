@@ -77,6 +77,7 @@ fn context(args: &Args, client: Client, metrics: &Metrics) -> Result<Context> {
             pull_policy: args.image_pull_policy.clone(),
             progress_url: args.progress_url.clone(),
             rented_progress_url: args.rented_progress_url.clone(),
+            rents: args.rented_api_server.is_some(),
             otlp_endpoint: args.otlp_endpoint.clone(),
         },
         clock: Arc::new(SystemClock),

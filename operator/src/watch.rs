@@ -49,7 +49,7 @@ pub fn controllers(context: &Arc<Context>, runner: &Runner) -> Vec<BoxFuture<'st
         contributions(pipeline, runner),
         datasets(pipeline, runner),
         deployments(pipeline, runner),
-        fine_tunes(pipeline, runner),
+        fine_tunes(pipeline, runner, context.rent.is_some()),
         settlements(pipeline, runner),
         periods(pipeline, runner),
     ];
@@ -177,13 +177,13 @@ fn deployments(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, 
     drive("deployment", controller, runner, deployment::reconcile, pipeline, pipeline)
 }
 
-fn fine_tunes(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, ()> {
+/// `rents`: whether this installation rents machines; where it does not, it may not even look at claims of them.
+fn fine_tunes(pipeline: &Arc<Pipeline>, runner: &Runner, rents: bool) -> BoxFuture<'static, ()> {
     let controller = of::<FineTune>(pipeline);
     let (by_dataset, by_model) = (controller.store(), controller.store());
     let (by_collective, by_work) = (controller.store(), controller.store());
     let controller = controller
         .owns(all::<Job>(pipeline), ours("finetune"))
-        .owns(seen::<NodeClaim>(pipeline), watch_config())
         .watches(all::<Pod>(pipeline), ours("finetune"), of_pod)
         .watches(seen::<Dataset>(pipeline), watch_config(), move |dataset| {
             select(&by_dataset, &dataset, |tune, name| tune.trains_on(name))
@@ -197,6 +197,8 @@ fn fine_tunes(pipeline: &Arc<Pipeline>, runner: &Runner) -> BoxFuture<'static, (
         .watches(seen::<Contribution>(pipeline), watch_config(), move |work| {
             select(&by_work, &work, |tune, _| waits(tune))
         });
+    let controller =
+        if rents { controller.owns(seen::<NodeClaim>(pipeline), watch_config()) } else { controller };
     drive("finetune", controller, runner, fine_tune::reconcile, pipeline, pipeline)
 }
 

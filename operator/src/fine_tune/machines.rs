@@ -15,7 +15,8 @@ use crate::pipeline::{Error, Pipeline};
 /// The claims of this FineTune. One that rents nothing, and never did, costs no call.
 pub async fn of(pipeline: &Pipeline, tune: &FineTune) -> Result<Vec<NodeClaim>, Error> {
     let had = tune.status.as_ref().is_some_and(|status| !status.machines.is_empty());
-    if tune.spec.compute.node_pool_ref.is_none() && !had {
+    let rents = tune.spec.compute.node_pool_ref.is_some() && pipeline.site.rents;
+    if !rents && !had {
         return Ok(Vec::new());
     }
     let namespace = tune.namespace().unwrap_or_default();
@@ -31,6 +32,10 @@ pub async fn provide(
     need: Need,
 ) -> Result<Need, Error> {
     let Need::Claim(name) = need else { return Ok(need) };
+    if !pipeline.site.rents {
+        let message = "this installation rents no machines: install the chart with rentedNodes.enabled, or leave spec.compute.nodePoolRef out";
+        return Ok(Need::Wait(Hold::new("RentingDisabled", message)));
+    }
     let namespace = tune.namespace().unwrap_or_default();
     let pool_name = tune.spec.compute.node_pool_ref.as_ref().map_or("", |pool| &pool.name);
     let Some(pool) = pipeline.get::<NodePool>(&namespace, pool_name).await? else {

@@ -21,6 +21,8 @@ pub struct Site {
     pub progress_url: Option<String>,
     /// The same as rented machines reach it; none: as all others do.
     pub rented_progress_url: Option<String>,
+    /// Whether machines can be rented: whether the operator has the rights to.
+    pub rents: bool,
     /// OTLP endpoint that runs export their spans to.
     pub otlp_endpoint: Option<String>,
 }

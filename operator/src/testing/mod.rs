@@ -68,6 +68,7 @@ impl Cluster {
                 operator_image: "operator:1".into(),
                 progress_url: Some("http://operator:8080".into()),
                 rented_progress_url: None,
+                rents: true,
                 otlp_endpoint: None,
             },
             clock: Arc::new(clock.clone()),

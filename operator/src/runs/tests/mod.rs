@@ -17,6 +17,7 @@ pub(crate) fn site() -> Site {
         operator_image: "operator:1".into(),
         progress_url: Some("http://operator:8080/".into()),
         rented_progress_url: None,
+        rents: true,
         otlp_endpoint: None,
     }
 }
