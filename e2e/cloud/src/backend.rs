@@ -1,5 +1,7 @@
 //! What a machine that was rented is made of: nothing at all, or something that really runs.
 
+mod local;
+
 use std::fmt;
 use std::net::IpAddr;
 use std::sync::{Arc, Weak};
@@ -7,6 +9,7 @@ use std::sync::{Arc, Weak};
 use cooperator_core::market::{Gpus, Shape};
 use serde::{Deserialize, Serialize};
 
+pub use self::local::Local;
 use crate::server::Shared;
 use crate::vendor::Vendor;
 

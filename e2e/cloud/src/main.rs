@@ -3,11 +3,13 @@
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Parser, ValueEnum};
+use cooperator_cloud::backend::{Local, Simulated};
 use cooperator_cloud::market::{Market, Size};
-use cooperator_cloud::world::Account;
+use cooperator_cloud::world::{Account, Boot};
 use cooperator_cloud::{Cloud, Options, Time, Vendor};
 use cooperator_core::time::{TestClock, Timestamp};
 
@@ -35,6 +37,10 @@ struct Args {
     /// Whether the vendors' limits on calls hold; by default under the machine's clock only
     #[arg(long)]
     limits: Option<bool>,
+    /// Really start what is rented, beside the local cluster whose state folder this is; by default machines are only
+    /// said to exist
+    #[arg(long, value_name = "FOLDER", conflicts_with = "start")]
+    cluster: Option<PathBuf>,
     /// Seconds by which the vendors' own accounts lag behind the true bill
     #[arg(long, default_value_t = 0)]
     billing_lag: u64,
@@ -100,7 +106,14 @@ impl Args {
             limits: self.limits,
             faults,
             billing_lag: self.billing_lag,
-            ..Options::default()
+            backend: match &self.cluster {
+                Some(folder) => Arc::new(Local::new(folder)),
+                None => Arc::new(Simulated),
+            },
+            boot: match self.cluster {
+                Some(_) => Boot::Exactly { accepting: 1, booting: 0 },
+                None => Boot::Seeded,
+            },
         })
     }
 }

@@ -231,8 +231,10 @@ fn start(dir: &Path, enforcer: &Path, progress: &Progress) -> Result<Cluster, Er
 
 /// Every step takes what is there; none minds that there is nothing.
 fn take_down(dir: &Path) -> Result<(), Error> {
-    Machine::stop_all(dir)?;
     let processes = Processes::new(dir, Life::Detached);
+    // Whoever could start another machine first.
+    processes.stop_all(&["cloud", "mirror"])?;
+    Machine::stop_all(dir)?;
     // The kubelet first: it would start again what is killed below. etcd last: all others write to it.
     processes.stop_all(&[
         "kubelet",

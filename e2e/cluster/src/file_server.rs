@@ -3,13 +3,14 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
 use crate::files;
@@ -28,7 +29,7 @@ pub enum Error {
     #[error("cannot listen on {address}: {source}")]
     Listen {
         /// Where.
-        address: IpAddr,
+        address: SocketAddr,
         /// Why not.
         source: io::Error,
     },
@@ -38,7 +39,7 @@ pub enum Error {
 }
 
 /// What a file is on the machine that fetches it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Kind {
     /// A program.
     Program,
@@ -49,7 +50,7 @@ pub enum Kind {
 }
 
 /// A file that is served.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Served {
     /// Its name: the last part of its URL.
     pub name: String,
@@ -89,14 +90,14 @@ pub fn node_files(images: &[Image]) -> Vec<(String, Kind, PathBuf)> {
 }
 
 impl FileServer {
-    /// Serves files by name on a free port of `address`. For machines beside the cluster that is
-    /// [`HOST_ADDRESS`](crate::network::HOST_ADDRESS).
+    /// Serves files by name. For machines beside the cluster the address is
+    /// [`HOST_ADDRESS`](crate::network::HOST_ADDRESS); port 0 is a free one.
     ///
     /// # Errors
     /// When a file cannot be read or the address not be listened on.
-    pub fn start(address: IpAddr, files: &[(String, Kind, PathBuf)]) -> Result<Self, Error> {
+    pub fn start(address: SocketAddr, files: &[(String, Kind, PathBuf)]) -> Result<Self, Error> {
         let failed = |source| Error::Listen { address, source };
-        let listener = TcpListener::bind((address, 0)).map_err(failed)?;
+        let listener = TcpListener::bind(address).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let mut served = Vec::with_capacity(files.len());
         for (name, kind, path) in files {
@@ -174,7 +175,7 @@ mod tests {
         let path = dir.path().join("x");
         fs::write(&path, "hello").unwrap();
         let files = [("kubelet".to_owned(), Kind::Program, path)];
-        let server = FileServer::start([127, 0, 0, 1].into(), &files).unwrap();
+        let server = FileServer::start(([127, 0, 0, 1], 0).into(), &files).unwrap();
         let served = &server.files[0];
         assert_eq!(served.sha256, "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824");
         let curl = |url: &str| output("curl", &mut command("curl", ["-fsS", "--path-as-is", url]));

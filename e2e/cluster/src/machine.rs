@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
 
 use crate::cgroups::{self, Cgroup};
@@ -209,6 +211,16 @@ impl Machine {
         let mut nsenter = command("nsenter", ["--all", "--target"]);
         nsenter.arg(self.first()?.to_string()).arg("--").arg(program);
         Ok(nsenter)
+    }
+
+    /// Presses the power button, as a vendor does that takes the machine back: it runs what is to be done before it is off
+    /// (`/etc/rc0.d/K*`, in order, with `stop`), then nothing of it runs any more. It is [`stop`](Self::stop) that removes it.
+    ///
+    /// # Errors
+    /// When it does not run.
+    pub fn power_off(&self) -> Result<(), Error> {
+        let first = Pid::from_raw(self.first()?);
+        kill(first, Signal::SIGPWR).map_err(|_| Error::Off(self.name.clone(), self.console()))
     }
 
     /// Pulls the plug and removes it, with its disk, cable and cgroups. That part of it is gone already is no error.

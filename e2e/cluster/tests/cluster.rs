@@ -33,8 +33,8 @@ fn a_machine_joins_by_its_user_data_runs_a_pod_and_leaves_nothing() {
     let progress = Progress::new();
     let (pause, toolbox) = (images::pause(&progress).unwrap(), images::toolbox(&progress).unwrap());
     let images = [pause.clone(), toolbox.clone()];
-    let host = network::HOST_ADDRESS.parse().unwrap();
-    let server = FileServer::start(host, &node_files(&images)).unwrap();
+    let host: std::net::IpAddr = network::HOST_ADDRESS.parse().unwrap();
+    let server = FileServer::start((host, 0).into(), &node_files(&images)).unwrap();
     home.clear();
     home.apply(&bootstrappers());
 

@@ -38,12 +38,21 @@ impl Cluster {
     /// # Errors
     /// What the API server refuses, with the file and the object.
     pub async fn apply(&self, manifest: &Path) -> Result<()> {
+        self.apply_with(manifest, |_| ()).await
+    }
+
+    /// The same, with each object changed before it is applied.
+    ///
+    /// # Errors
+    /// As [`Self::apply`].
+    pub async fn apply_with(&self, manifest: &Path, change: impl Fn(&mut DynamicObject)) -> Result<()> {
         let text = std::fs::read_to_string(manifest)
             .with_context(|| format!("cannot read {}", manifest.display()))?;
         let discovery = Discovery::new(self.client.clone()).run().await?;
         for document in serde_yaml::Deserializer::from_str(&text) {
             let value = serde_yaml::Value::deserialize(document)?;
-            let object: DynamicObject = serde_yaml::from_value(value)?;
+            let mut object: DynamicObject = serde_yaml::from_value(value)?;
+            change(&mut object);
             let types = object.types.clone().context("an object has apiVersion and kind")?;
             let gvk = kube::core::GroupVersionKind::try_from(types)?;
             let name = object.name_any();

@@ -5,6 +5,7 @@
 pub mod ask;
 pub mod cluster;
 pub mod inputs;
+pub mod rented;
 pub mod settle;
 pub mod upload;
 pub mod wait;

@@ -1,4 +1,4 @@
-//! `cooperator-story`: tells the story of `examples/presidents` on a cluster where Cooperator is installed.
+//! `cooperator-story`: tells the story of `examples/presidents`, and others that go on from it, on a cluster where Cooperator is installed.
 
 use std::io::{self, Write as _};
 use std::path::PathBuf;
@@ -9,9 +9,9 @@ use clap::Parser;
 use cooperator_cli::statement;
 use cooperator_cluster::Progress;
 use cooperator_story::cluster::Cluster;
-use cooperator_story::tell;
+use cooperator_story::{rented, tell};
 
-/// Tells the story of the presidents; the statement comes on stdout, all else on stderr.
+/// Tells the story of the presidents; each statement comes on stdout, all else on stderr.
 #[derive(Parser)]
 struct Args {
     /// Kubeconfig of the cluster, of a user who may create namespaces
@@ -23,6 +23,9 @@ struct Args {
     /// Where downloaded inputs are kept
     #[arg(long)]
     cache: PathBuf,
+    /// URL of a local cloud: tells the story of examples/rented too, with machines that are rented there
+    #[arg(long)]
+    cloud: Option<String>,
 }
 
 #[tokio::main]
@@ -38,7 +41,12 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> Result<()> {
     let cluster = Cluster::connect(&args.kubeconfig).await?;
-    let told = tell(&cluster, &args.examples, &args.cache, &Progress::new()).await?;
+    let progress = Progress::new();
+    let told = tell(&cluster, &args.examples, &args.cache, &progress).await?;
     writeln!(io::stdout(), "{}", statement::table(&told.statement)?)?;
+    if let Some(cloud) = &args.cloud {
+        let told = rented::tell(&cluster, &args.examples, &rented::Cloud::at(cloud), &progress).await?;
+        writeln!(io::stdout(), "{}", statement::table(&told.statement)?)?;
+    }
     Ok(())
 }

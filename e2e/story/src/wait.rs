@@ -39,6 +39,23 @@ where
     K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
     K: Clone + Debug + DeserializeOwned + Serialize,
 {
+    until(cluster, name, progress, |value| is_true(value, wanted) && observed(value)).await
+}
+
+/// Waits until the object named `name` is as it should be.
+///
+/// # Errors
+/// As [`ready`].
+pub async fn until<K>(
+    cluster: &Cluster,
+    name: &str,
+    progress: &Progress,
+    is_so: impl Fn(&Value) -> bool,
+) -> Result<K>
+where
+    K: Resource<Scope = NamespaceResourceScope, DynamicType = ()>,
+    K: Clone + Debug + DeserializeOwned + Serialize,
+{
     let api: Api<K> = Api::namespaced(cluster.client.clone(), PRESIDENTS);
     let kind = K::kind(&()).into_owned();
     let step = progress.step(&format!("{kind} {name}"), None);
@@ -46,7 +63,7 @@ where
     loop {
         let found = api.get_opt(name).await?;
         let value = serde_json::to_value(&found)?;
-        if is_true(&value, wanted) && observed(&value) {
+        if is_so(&value) {
             step.done();
             return found.with_context(|| format!("{kind} {name} was there a moment ago"));
         }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use cooperator_api::names::{LABEL_VERIFIED_CLAIM, TAINT_RENTED, TAINT_UNVERIFIED};
 use cooperator_api::node_claim::NodeClaim;
+use cooperator_join::user_data::CONDITION_POWER_OFF;
 use k8s_openapi::api::core::v1::{Node, Taint};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::ResourceExt as _;
@@ -71,6 +72,12 @@ pub fn verdict(claim: &NodeClaim, node: Option<&Node>) -> Verdict {
     } else {
         Verdict::Fit
     }
+}
+
+/// Whether the machine has told that it is powered off: its host takes it back, and says so at best minutes before.
+pub fn is_powered_off(node: &Node) -> bool {
+    let conditions = node.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.filter(|found| found.type_ == CONDITION_POWER_OFF).any(|found| found.status == "True")
 }
 
 /// What it should have and has not, of devices and memory.

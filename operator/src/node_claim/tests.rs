@@ -108,6 +108,20 @@ async fn a_machine_whose_answer_was_lost_is_found_and_used() {
 }
 
 #[tokio::test]
+async fn a_machine_that_is_powered_off_is_given_back_and_its_host_is_left_alone_for_a_while() {
+    let renting = Renting::new().await;
+    let one = renting.provider("one", &[("a", "0.60")]);
+    working(&renting).await;
+    renting.power_off("m");
+    renting.run("m", 300).await;
+    assert_eq!(told(&renting.read("m"), "InstanceTerminating"), ("True".into(), "Preempted".into()));
+    assert!(one.instances().iter().all(|instance| instance.state == State::Over), "{:?}", one.instances());
+    let provider: Provider = renting.cluster.read("providers", "one");
+    let blocked = provider.status.unwrap().blocked_hosts;
+    assert_eq!((blocked[0].host.as_str(), blocked[0].reason.as_str()), ("host-of-a", "Preempted"));
+}
+
+#[tokio::test]
 async fn a_host_that_lies_about_its_memory_is_given_back_and_blocked_and_the_next_is_taken() {
     let renting = Renting::new().await;
     let one = renting.provider("one", &[("a", "0.60"), ("b", "0.70")]);

@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::bounds;
 use super::dereference::World;
-use super::node::{Stage, Verdict};
+use super::node::{self, Stage, Verdict};
 use super::record;
 use crate::domain::{duration, parse_time};
 
@@ -76,6 +76,14 @@ pub fn intention(
         return over(reason, message.clone());
     }
     let next = |reason, message| Intention { wish: Wish::End { reason, message }, is_over: false };
+    if world.node.as_ref().is_some_and(node::is_powered_off) {
+        let message = "its host powers it off".to_owned();
+        return if was_ready(claim) {
+            over(Reason::Preempted, message)
+        } else {
+            next(Reason::Preempted, message)
+        };
+    }
     if let Verdict::Lies(lie) = verdict {
         return next(Reason::PreflightFailed, lie.clone());
     }

@@ -105,7 +105,8 @@ fn block(blocks: &mut Vec<BlockedHost>, target: &Target, reason: Reason, now: Ti
         // It lies: what it says next is not believed soon.
         Reason::PreflightFailed => SignedDuration::from_hours(24),
         Reason::NoCapacity => SignedDuration::from_mins(2),
-        Reason::BidRefused | Reason::Refused => SignedDuration::from_mins(10),
+        // Somebody pays more for it, or its host has other plans for now.
+        Reason::BidRefused | Reason::Refused | Reason::Preempted => SignedDuration::from_mins(10),
         _ => SignedDuration::from_hours(1),
     };
     blocks.retain(|block| block.host != host);

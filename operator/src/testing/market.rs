@@ -147,6 +147,15 @@ impl Renting {
         }));
     }
 
+    /// The machine of a claim tells that it is powered off.
+    pub fn power_off(&self, name: &str) {
+        let node = self.read(name).status.unwrap().node_name.unwrap();
+        let mut object = self.cluster.find::<serde_json::Value>("v1", "nodes", &node).unwrap();
+        let condition = json!({ "type": "PowerOff", "status": "True", "reason": "PowerButton" });
+        object["status"]["conditions"].as_array_mut().unwrap().push(condition);
+        self.cluster.put("v1", "nodes", object);
+    }
+
     /// Somebody deletes the claim.
     pub async fn delete(&self, name: &str) {
         let api: kube::Api<NodeClaim> = kube::Api::namespaced(self.cluster.pipeline.client.clone(), HOME);

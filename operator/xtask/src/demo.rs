@@ -4,13 +4,14 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 use anyhow::{Result, anyhow};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use cooperator_cluster::command::{command, shown};
 use cooperator_cluster::tools::{self, Tool};
 use cooperator_cluster::{Cluster, Progress, debian, paths};
+use serde_json::json;
 
 use crate::workspace::Programs;
-use crate::{cluster, image, install, plugin};
+use crate::{cluster, image, install, plugin, rented};
 
 /// The program that enforces NetworkPolicies in the local cluster.
 pub const ENFORCER: &str = "cooperator-enforcer";
@@ -18,6 +19,9 @@ pub const ENFORCER: &str = "cooperator-enforcer";
 /// Options of `cargo xtask demo`.
 #[derive(Args)]
 pub struct Options {
+    /// The story to tell after that of examples/presidents
+    #[arg(long, value_enum, conflicts_with = "kubeconfig")]
+    story: Option<Story>,
     /// Tell the story on this cluster instead of a local one; it must be able to pull from --registry
     #[arg(long, value_name = "FILE", requires = "registry")]
     kubeconfig: Option<PathBuf>,
@@ -27,6 +31,13 @@ pub struct Options {
     /// The image to start ours from there, instead of the one the Containerfiles name
     #[arg(long, value_name = "IMAGE", requires = "registry")]
     base: Option<String>,
+}
+
+/// A story beside that of examples/presidents.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Story {
+    /// examples/rented: trains on machines that are rented for it, one of which is taken back
+    Rented,
 }
 
 /// Builds, installs, tells the story, and leaves all of it up.
@@ -41,13 +52,13 @@ pub fn demo(options: &Options, progress: &Progress) -> Result<()> {
             let programs = Programs::build(progress)?;
             // No tag: a cluster that has an image of this name has this one, since its digest is in the name.
             let references = image::publish(&programs, registry, None, options.base.as_deref(), progress)?;
-            install::install(kubeconfig, &image::values_of(&references), progress)?;
-            story(&programs, kubeconfig)
+            install::install(kubeconfig, &image::values_of(&references), &json!({}), progress)?;
+            story(&programs, kubeconfig, None)
         }
         _ => {
             let programs = made(&[], progress)?;
             let local = installed(&programs, progress)?;
-            story(&programs, &local.kubeconfig)?;
+            story(&programs, &local.kubeconfig, options.story)?;
             progress.say(&cluster::way_on(&local));
             Ok(())
         }
@@ -79,13 +90,20 @@ pub fn installed(programs: &Programs, progress: &Progress) -> Result<Cluster> {
     let images = image::build(programs, progress)?;
     let cluster = Cluster::up(&paths::cluster_state(), programs.path(ENFORCER)?, progress)?;
     progress.during("Handing the images to the node", None, || image::load(&cluster, &images))?;
-    install::install(&cluster.kubeconfig, &images.values(), progress)?;
+    let machines = progress.during("Putting machines up for rent", None, || {
+        rented::start(programs, &images.trainer, progress)
+    })?;
+    install::install(&cluster.kubeconfig, &images.values(), &machines, progress)?;
     Ok(cluster)
 }
 
-fn story(programs: &Programs, kubeconfig: &Path) -> Result<()> {
+/// Tells a story; what `examples/presidents` makes is the ground of all others.
+fn story(programs: &Programs, kubeconfig: &Path, which: Option<Story>) -> Result<()> {
     let mut story = command(programs.path("cooperator-story")?, ["--kubeconfig"]);
     story.arg(kubeconfig).arg("--examples").arg(paths::workspace().join("examples"));
     story.arg("--cache").arg(paths::cache());
+    if which == Some(Story::Rented) {
+        story.arg("--cloud").arg(rented::cloud());
+    }
     Ok(shown("the story", &mut story)?)
 }

@@ -11,6 +11,7 @@ mod fuzz;
 mod image;
 mod install;
 mod plugin;
+mod rented;
 mod sbom;
 mod test;
 mod workspace;
@@ -31,7 +32,7 @@ struct Args {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Everything from nothing: build, start a local cluster, install, tell the story of examples/presidents
+    /// Everything from nothing: build, start a local cluster, install, tell a story of examples/
     Demo(demo::Options),
     /// Compile every program, with the dependencies that another checkout has compiled
     Build,

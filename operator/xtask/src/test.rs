@@ -9,7 +9,7 @@ use cooperator_cluster::{Cluster, Progress, paths};
 
 use crate::faults::{self, Harm};
 use crate::workspace::{Programs, cargo, path_with};
-use crate::{cluster, codegen, demo, deny, plugin};
+use crate::{cluster, codegen, demo, deny, plugin, rented};
 
 /// Kubernetes version the chart is rendered for.
 const KUBE_VERSION: &str = "1.34.4";
@@ -21,6 +21,7 @@ const EXTERNAL_STORE: &str = "objectStorage.embedded.enabled=false,objectStorage
 /// Values with which machines are rented.
 const RENTED: &str = "rentedNodes.enabled=true,rentedNodes.apiServer=https://cluster.example.org:6443,\
                       rentedNodes.progressUrl=https://progress.example.org,rentedNodes.storeEndpoint=https://s3.example.org,\
+                      rentedNodes.service.type=LoadBalancer,rentedNodes.providerPorts[0]=8443,\
                       rentedNodes.artifacts[0].name=kubelet,rentedNodes.artifacts[0].form=Program,\
                       rentedNodes.artifacts[0].url=https://dl.example.org/kubelet,\
                       rentedNodes.artifacts[0].sha256=sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
@@ -40,6 +41,8 @@ const LAST: &str = "uninstall::";
 
 /// Environment variable with the kubeconfig of the cluster that end-to-end tests use.
 const KUBECONFIG: &str = "COOPERATOR_E2E_KUBECONFIG";
+/// Environment variable with the URL of the cloud that they rent from.
+const CLOUD: &str = "COOPERATOR_E2E_CLOUD";
 
 /// Checks everything below `root`, cheapest first.
 pub fn test(root: &Path, progress: &Progress) -> Result<()> {
@@ -91,7 +94,8 @@ fn end_to_end(programs: &Programs, progress: &Progress) -> Result<()> {
 fn e2e(cluster: &Cluster, chosen: &[&str]) -> Result<()> {
     let mut tests =
         cargo(&["test", "--workspace", "--test", "e2e", "--", "--include-ignored", "--test-threads=1"]);
-    tests.args(chosen).env(KUBECONFIG, &cluster.kubeconfig).env("PATH", path_with(plugin::folder())?);
+    tests.args(chosen).env(KUBECONFIG, &cluster.kubeconfig).env(CLOUD, rented::cloud());
+    tests.env("PATH", path_with(plugin::folder())?);
     shown("cargo test --test e2e", &mut tests).map_err(|error| {
         anyhow::Error::from(error).context(format!("the cluster is still up: {}", cluster::way_on(cluster)))
     })

@@ -24,8 +24,15 @@ echo "the machine is up"
 env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
   /var/lib/cloud/instance/user-data.txt < /dev/null && status=0 || status=$?
 echo "user-data ended with status $status"
-# The first process takes in those whose parents are gone.
-while :; do
+# The first process takes in those whose parents are gone, until somebody presses the power button.
+pressed=
+trap 'pressed=yes' PWR
+while [ -z "$pressed" ]; do
   sleep 3600 &
-  wait $!
+  wait $! || true
 done
+echo "the machine powers off"
+for stop in /etc/rc0.d/K*; do
+  [ ! -x "$stop" ] || "$stop" stop || true
+done
+echo "the machine is off"

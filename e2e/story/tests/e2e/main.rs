@@ -12,6 +12,7 @@ mod openai;
 mod plugin;
 mod presidents;
 mod probes;
+mod rented;
 mod rights;
 mod security;
 mod senators;

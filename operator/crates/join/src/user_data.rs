@@ -34,6 +34,10 @@ pub const SOCKET: &str = "/run/cooperator/containerd.sock";
 
 /// The part that is the same for all machines.
 const BODY: &str = include_str!("user_data/join.sh");
+/// What runs before a machine is off.
+const POWER_OFF: &str = include_str!("user_data/power_off.sh");
+/// The condition of its node by which a machine tells that it is powered off.
+pub const CONDITION_POWER_OFF: &str = "PowerOff";
 
 /// What a machine has to know to become a node.
 #[derive(Clone, Debug)]
@@ -129,6 +133,7 @@ impl UserData {
         for (name, value) in [
             ("CLAIM", self.claim.to_string()),
             ("NODE", self.node_name.clone()),
+            ("API_SERVER", self.api_server.clone()),
             ("LABELS", labels.join(",")),
             ("SANDBOX_IMAGE", self.sandbox_image.clone()),
             ("AUTHORITY", format!("{}\n", self.ca_pem.trim())),
@@ -136,6 +141,7 @@ impl UserData {
             ("KUBELET", self.kubelet_config().to_string()),
             ("CONTAINERD", self.containerd.clone()),
             ("NETWORK", self.network().to_string()),
+            ("POWER_OFF", POWER_OFF.to_owned()),
         ] {
             script.push_str(&format!("{name}={}\n", quote(name, &value)?));
         }

@@ -86,6 +86,18 @@ pub async fn launch(
     Advance { record, changed: true, again, news }
 }
 
+/// Whether it tells something of where the machine was: the next one there would end so too.
+fn is_of_its_host(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::LaunchTimeout
+            | Reason::Failed
+            | Reason::PreflightFailed
+            | Reason::RegistrationTimeout
+            | Reason::Preempted
+    )
+}
+
 /// Why nothing was made.
 fn reason_of(error: &Error) -> Reason {
     match error {
@@ -274,10 +286,7 @@ impl Act<'_> {
             machine.note(instance, now);
         }
         self.news.push(News::Ending { instance: machine.instance.clone(), reason });
-        if matches!(
-            reason,
-            Reason::LaunchTimeout | Reason::Failed | Reason::PreflightFailed | Reason::RegistrationTimeout
-        ) {
+        if is_of_its_host(reason) {
             self.news.push(News::Block { target, reason });
         }
     }

@@ -135,6 +135,24 @@ async fn a_machine_that_is_taken_away_is_followed_by_another_elsewhere_and_both_
 }
 
 #[tokio::test]
+async fn a_machine_that_is_powered_off_is_left_with_time_for_a_checkpoint_and_the_work_goes_on_elsewhere() {
+    let renting = renting().await;
+    let (one, other) =
+        (renting.provider("one", &[("a", "0.40")]), renting.provider("other", &[("b", "0.60")]));
+    run(&renting, 60).await;
+    renting.join("addresses-v1-m1", "8Gi");
+    run(&renting, 20).await;
+    renting.power_off("addresses-v1-m1");
+    run(&renting, 30).await;
+    let job = renting.cluster.find::<Job>("batch/v1", "jobs", "addresses-v1-1");
+    assert!(job.is_none_or(|job| job.metadata.deletion_timestamp.is_some()), "its pod is told to end");
+    renting.cluster.remove("batch/v1", "jobs", "addresses-v1-1");
+    let status = run(&renting, 300).await;
+    assert_eq!(status.attempts[0].reason.as_deref(), Some("Preempted"));
+    assert_eq!((lives(&one), lives(&other)), (0, 1), "the offer is not taken again");
+}
+
+#[tokio::test]
 async fn an_operator_killed_after_any_write_trains_once_on_one_machine() {
     for cut in 1..=24 {
         let renting = renting().await;

@@ -97,6 +97,8 @@ RESOLV=/etc/resolv.conf
 
 put 644 "$CONFIG/ca.crt" "$AUTHORITY"
 put 600 "$CONFIG/bootstrap.json" "$BOOTSTRAP"
+put 644 "$CONFIG/machine" "API_SERVER=$(printf %q "$API_SERVER") NODE=$NODE
+"
 put 644 "$CONFIG/kubelet.json" "$KUBELET"
 put 644 "$CONFIG/network/10-cooperator.conflist" "$NETWORK"
 put 644 "$CONFIG/containerd.toml" "version = 2
@@ -130,4 +132,25 @@ done
 start kubelet "$BASE/bin/kubelet" --config="$CONFIG/kubelet.json" --bootstrap-kubeconfig="$CONFIG/bootstrap.json" \
   --kubeconfig="$STATE/kubelet/kubeconfig" --cert-dir="$STATE/kubelet/pki" --root-dir="$STATE/kubelet" \
   --hostname-override="$NODE" --node-labels="$LABELS" --cgroup-driver="$DRIVER" --resolv-conf="$RESOLV"
+put 755 "$BASE/bin/power-off" "$POWER_OFF"
+if [ "$DRIVER" = systemd ]; then
+  # Units are stopped in the reverse of the order in which they are started: this one first.
+  put 644 /etc/systemd/system/cooperator-power-off.service "[Unit]
+Description=word that this machine powers off, for Cooperator
+After=cooperator-kubelet.service cooperator-containerd.service network-online.target
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/true
+ExecStop=$BASE/bin/power-off stop
+TimeoutStopSec=120
+[Install]
+WantedBy=multi-user.target
+"
+  systemctl daemon-reload
+  systemctl enable --now cooperator-power-off.service
+else
+  mkdir -p /etc/rc0.d
+  ln --symbolic --force "$BASE/bin/power-off" /etc/rc0.d/K01cooperator
+fi
 say "containerd and kubelet run"
