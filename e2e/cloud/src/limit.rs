@@ -7,11 +7,22 @@ use cooperator_core::time::Timestamp;
 
 use crate::vendor::{Vendor, Verb};
 
-/// Least intervals between two calls of one kind by one account.
+/// Least intervals between two calls of one kind by one account, on average over a burst (the generic cell rate algorithm).
 #[derive(Clone, Debug, Default)]
 pub struct Limits {
     on: bool,
+    /// When a call would be due if all came at their intervals.
     next: HashMap<(usize, Vendor, Option<Verb>), Timestamp>,
+}
+
+/// One limit.
+#[derive(Clone, Copy, Debug)]
+struct Limit {
+    /// What it counts; none: all calls together.
+    of: Option<Verb>,
+    interval: Duration,
+    /// Calls that may come at once.
+    burst: u32,
 }
 
 impl Limits {
@@ -25,23 +36,28 @@ impl Limits {
         if !self.on {
             return None;
         }
-        let intervals = intervals(vendor, verb);
-        let early = |next: &HashMap<_, Timestamp>, of| next.get(&(account, vendor, of)).copied();
-        let wait = intervals.iter().filter_map(|(of, _)| early(&self.next, *of)).max().filter(|at| now < *at);
-        if let Some(at) = wait {
-            return Some(now.duration_until(at).unsigned_abs());
+        let limits = limits(vendor, verb);
+        let due = |limit: &Limit| self.next.get(&(account, vendor, limit.of)).copied().unwrap_or(now).max(now);
+        let early = |limit: &Limit| {
+            let earliest = due(limit).checked_sub(limit.interval * (limit.burst - 1)).unwrap_or(now);
+            (now < earliest).then(|| now.duration_until(earliest).unsigned_abs())
+        };
+        if let Some(wait) = limits.iter().filter_map(early).max() {
+            return Some(wait);
         }
-        for (of, interval) in intervals {
-            let at = now.checked_add(interval).unwrap_or(Timestamp::MAX);
-            self.next.insert((account, vendor, of), at);
+        let all: Vec<_> = limits.iter().map(|limit| (limit.of, due(limit), limit.interval)).collect();
+        for (of, due, interval) in all {
+            let next = due.checked_add(interval).unwrap_or(Timestamp::MAX);
+            self.next.insert((account, vendor, of), next);
         }
         None
     }
 }
 
-/// What holds for a call: for its kind, and (None) for all calls together.
-fn intervals(vendor: Vendor, verb: Verb) -> Vec<(Option<Verb>, Duration)> {
-    let own = |millis| vec![(Some(verb), Duration::from_millis(millis))];
+/// What holds for a call.
+fn limits(vendor: Vendor, verb: Verb) -> Vec<Limit> {
+    let own = |millis| vec![Limit { of: Some(verb), interval: Duration::from_millis(millis), burst: 1 }];
+    let all = |millis, burst| Limit { of: None, interval: Duration::from_millis(millis), burst };
     match (vendor, verb) {
         // Ten a minute.
         (Vendor::Vast, Verb::Offers) => own(6_000),
@@ -51,13 +67,12 @@ fn intervals(vendor: Vendor, verb: Verb) -> Vec<(Option<Verb>, Duration)> {
         (Vendor::Vast, Verb::Create) => own(4_500),
         (Vendor::Vast, Verb::Bid) => own(5_500),
         (Vendor::Vast, Verb::Billing | Verb::Other) => own(500),
-        (Vendor::Lambda, Verb::Create) => {
-            vec![(Some(verb), Duration::from_secs(12)), (None, Duration::from_secs(1))]
-        }
-        (Vendor::Lambda, _) => vec![(None, Duration::from_secs(1))],
-        // Neither says a number for single calls; Hetzner's is 3600 an hour.
-        (Vendor::RunPod, _) => vec![(None, Duration::from_millis(100))],
-        (Vendor::Hetzner, _) => vec![(None, Duration::from_secs(1))],
+        (Vendor::Lambda, Verb::Create) => [own(12_000), vec![all(1_000, 1)]].concat(),
+        (Vendor::Lambda, _) => vec![all(1_000, 1)],
+        // It says no number for single calls.
+        (Vendor::RunPod, _) => vec![all(100, 1)],
+        // 3600, which come back one a second.
+        (Vendor::Hetzner, _) => vec![all(1_000, 3_600)],
     }
 }
 
@@ -89,6 +104,20 @@ mod tests {
         assert!(limits.refuse(0, Vendor::Lambda, Verb::List, start).is_some());
         assert_eq!(limits.refuse(0, Vendor::Lambda, Verb::List, after(1)), None);
         assert_eq!(limits.refuse(0, Vendor::Lambda, Verb::Create, after(2)), Some(Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn hetzner_takes_an_hours_calls_at_once_and_then_one_a_second() {
+        let mut limits = Limits::new(true);
+        let start = Timestamp::UNIX_EPOCH;
+        let after = |seconds| start + SignedDuration::from_secs(seconds);
+        for _ in 0..3_600 {
+            assert_eq!(limits.refuse(0, Vendor::Hetzner, Verb::List, start), None);
+        }
+        let wait = limits.refuse(0, Vendor::Hetzner, Verb::Create, start);
+        assert_eq!(wait, Some(Duration::from_secs(1)));
+        assert_eq!(limits.refuse(0, Vendor::Hetzner, Verb::Create, after(1)), None);
+        assert!(limits.refuse(0, Vendor::Hetzner, Verb::Create, after(1)).is_some());
     }
 
     #[test]

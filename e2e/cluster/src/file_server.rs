@@ -84,9 +84,15 @@ pub fn node_files(images: &[Image]) -> Vec<(String, Kind, PathBuf)> {
         files.push((name.to_owned(), Kind::Plugin, PathBuf::from("/usr/lib/cni").join(name)));
     }
     for (number, image) in images.iter().enumerate() {
-        files.push((format!("image-{number}"), Kind::Image, image.archive.clone()));
+        files.push((image_name(number), Kind::Image, image.archive.clone()));
     }
     files
+}
+
+/// What the image at this place of the list is called.
+#[must_use]
+pub fn image_name(place: usize) -> String {
+    format!("image-{place}")
 }
 
 impl FileServer {

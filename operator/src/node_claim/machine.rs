@@ -6,7 +6,8 @@ use cooperator_api::node_claim::NodeClaim;
 use cooperator_api::provider::Provider;
 use cooperator_core::market::{Choice, MachineClass, Offer, choose};
 use cooperator_core::money::PricePerHour;
-use cooperator_core::time::Timestamp;
+use cooperator_core::time::{SignedDuration, Timestamp};
+use cooperator_providers::Error::Throttled;
 use cooperator_providers::{InstanceName, Query};
 use cooperator_rental::{Advance, Begin, Intent, Limits, News, Record, Wish, launch, step};
 use kube::ResourceExt as _;
@@ -23,6 +24,8 @@ use crate::rent::Rent;
 
 /// How soon the market is looked at again where it had nothing.
 const MARKET: Duration = Duration::from_secs(30);
+/// How long a market that will answer soon is waited for before a dearer machine is taken elsewhere, and how long in all.
+const PATIENCE: (Duration, SignedDuration) = (Duration::from_secs(15), SignedDuration::from_secs(60));
 /// How soon a drain is looked at again.
 const DRAIN: Duration = Duration::from_secs(2);
 
@@ -134,8 +137,9 @@ async fn place(
         Err(hold) => return held(moved, hold),
     };
     let chosen = match choice(rent, &moved.claim, world, home, now).await? {
-        Ok(chosen) => chosen,
-        Err(hold) => return held(moved, hold),
+        Found::Offer(chosen) => *chosen,
+        Found::Nothing(hold) => return held(moved, hold),
+        Found::Soon(hold, after) => return Ok(Moved { hold: Some(hold), again: Some(after), ..moved }),
     };
     let at = chosen.offer.provider.clone();
     let Some(provider) = world.providers.get(&at) else { return Ok(moved) };
@@ -174,17 +178,28 @@ pub struct Chosen {
     pub bid: Option<PricePerHour>,
 }
 
-/// Asks every Provider that may be rented from, and chooses. One that does not answer holds up no other.
+/// What a look at the market came to.
+enum Found {
+    /// This is taken.
+    Offer(Box<Chosen>),
+    /// Nothing can be taken.
+    Nothing(Hold),
+    /// A Provider will tell in a moment what it has.
+    Soon(Hold, Duration),
+}
+
+/// Asks every Provider that may be rented from, and chooses. One that does not answer holds up no other; one that was just
+/// asked too often is waited for, since it may be the cheapest.
 async fn choice(
     rent: &Rent,
     claim: &NodeClaim,
     world: &World,
     home: Home<'_>,
     now: Timestamp,
-) -> Result<Result<Chosen, Hold>, Error> {
+) -> Result<Found, Error> {
     let bounds = match bounds::bounds(claim, home, world, now) {
         Ok(bounds) => bounds,
-        Err(hold) => return Ok(Err(hold)),
+        Err(hold) => return Ok(Found::Nothing(hold)),
     };
     let job = needs::job(claim);
     let query = Query {
@@ -195,31 +210,45 @@ async fn choice(
         disk_gib: job.needs.disk_gib,
         most: None,
     };
-    let (mut offers, mut silent) = (Vec::new(), Vec::new());
+    let (mut offers, mut silent, mut soon) = (Vec::new(), Vec::new(), None);
     for (name, seller) in &bounds.sellers {
         let Some(provider) = world.providers.get(name).filter(|_| seller.closed.is_none()) else { continue };
         match rent.drivers.of(&rent.pipeline, provider).await? {
             Err(hold) => silent.push(format!("{name}: {}", hold.message)),
             Ok(driver) => match rent.market.offers(provider, &*driver, &query, now).await {
                 Ok(found) => offers.extend(found),
+                Err(error @ Throttled { after, .. }) if after <= PATIENCE.0 => {
+                    soon = soon.max(Some(after));
+                    silent.push(format!("{name}: {error}"));
+                }
                 Err(error) => silent.push(format!("{name}: {error}")),
             },
         }
+    }
+    if let Some(after) = soon.filter(|_| age(claim, now) < PATIENCE.1) {
+        let hold = Hold::new("WaitingForOffers", silent.join("; "));
+        return Ok(Found::Soon(hold, after + Duration::from_millis(100)));
     }
     let chosen = choose(&offers, &job, &bounds, &needs::throughput(home.pool), now);
     Ok(match chosen {
         Ok(mut choices) if !choices.is_empty() => {
             let choice = choices.swap_remove(0);
             let offer = offers.swap_remove(choice.offer);
-            Ok(Chosen { class: MachineClass::of(&offer, job.needs.gpus), bid: choice.bid, offer, choice })
+            let class = MachineClass::of(&offer, job.needs.gpus);
+            Found::Offer(Box::new(Chosen { class, bid: choice.bid, offer, choice }))
         }
-        Ok(_) => Err(Hold::new("NoOffer", "nothing is for rent")),
+        Ok(_) => Found::Nothing(Hold::new("NoOffer", "nothing is for rent")),
         Err(none) => {
             let others =
                 if silent.is_empty() { String::new() } else { format!("; not heard: {}", silent.join("; ")) };
-            Err(Hold::new("NoOffer", format!("{none}{others}")))
+            Found::Nothing(Hold::new("NoOffer", format!("{none}{others}")))
         }
     })
+}
+
+/// For how long a claim has been there.
+fn age(claim: &NodeClaim, now: Timestamp) -> SignedDuration {
+    claim.metadata.creation_timestamp.as_ref().map_or(SignedDuration::ZERO, |made| now.duration_since(made.0))
 }
 
 /// Tells what happened: as events, and to the Provider that it happened at.

@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use cooperator_api::collective::Collective;
 use cooperator_api::node_claim::NodeClaim;
 use cooperator_api::provider::Provider;
@@ -47,6 +49,31 @@ async fn a_claim_rents_the_cheapest_of_all_providers_and_is_ready_once_its_node_
         node.metadata.labels.unwrap()["node-restriction.kubernetes.io/cooperator-node-claim"],
         claim.metadata.uid.unwrap()
     );
+}
+
+#[tokio::test]
+async fn a_provider_that_was_asked_too_often_is_waited_for_a_moment_since_it_may_be_the_cheapest() {
+    let renting = Renting::new().await;
+    let (one, other) =
+        (renting.provider("one", &[("a", "0.60")]), renting.provider("other", &[("b", "0.40")]));
+    other.fail_next(Verb::Offers, Fault::Throttled(Duration::from_secs(4)));
+    renting.claim("m", json!({}));
+    drop(renting.pass("m").await);
+    drop(renting.pass("m").await);
+    assert_eq!(told(&renting.read("m"), "Launched").1, "WaitingForOffers");
+    renting.run("m", 30).await;
+    assert_eq!((one.instances().len(), other.instances().len()), (0, 1));
+}
+
+#[tokio::test]
+async fn a_provider_that_is_never_heard_holds_up_no_claim_for_long() {
+    let renting = Renting::new().await;
+    let (one, other) =
+        (renting.provider("one", &[("a", "0.60")]), renting.provider("other", &[("b", "0.40")]));
+    other.fail_always(Verb::Offers, Fault::Throttled(Duration::from_secs(4)));
+    renting.claim("m", json!({}));
+    renting.run("m", 120).await;
+    assert_eq!((one.instances().len(), other.instances().len()), (1, 0));
 }
 
 #[tokio::test]

@@ -2,16 +2,15 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use cooperator_cluster::command::command;
-use cooperator_cluster::file_server::{Kind, Served};
+use cooperator_cluster::file_server::{Kind, Served, image_name};
 use cooperator_cluster::images::{self, Image};
 use cooperator_cluster::network::{HOST_ADDRESS, NODE_ADDRESS};
 use cooperator_cluster::processes::{Life, Processes};
-use cooperator_cluster::{Progress, paths};
+use cooperator_cluster::{Progress, files, paths};
 use serde_json::{Value, json};
 
 use crate::workspace::Programs;
@@ -46,7 +45,8 @@ pub fn start(programs: &Programs, trainer: &Image, progress: &Progress) -> Resul
     }
     let pause = images::pause(progress)?;
     let list = state.join("mirror.json");
-    processes.stop_all(&["mirror"])?;
+    // False: it did not run.
+    let _ = processes.kill("mirror");
     if list.exists() {
         fs::remove_file(&list)?;
     }
@@ -58,12 +58,15 @@ pub fn start(programs: &Programs, trainer: &Image, progress: &Progress) -> Resul
     processes.wait("cloud", PATIENCE, || {
         TcpStream::connect((HOST_ADDRESS, PORTS.0)).map(drop).map_err(|error| error.to_string())
     })?;
-    values(&list, &pause)
+    let text = fs::read_to_string(&list).with_context(|| format!("cannot read {}", list.display()))?;
+    let served: Vec<Served> = serde_json::from_str(&text)?;
+    let url = |place: usize| served.iter().find(|file| file.name == image_name(place)).map(|file| &file.url);
+    // What a host that lets containers finds at the registry.
+    files::write(&state.join("images.json"), json!({trainer.reference.clone(): url(1)}).to_string())?;
+    Ok(values(&served, &pause))
 }
 
-fn values(list: &Path, pause: &Image) -> Result<Value> {
-    let text = fs::read_to_string(list).with_context(|| format!("cannot read {}", list.display()))?;
-    let served: Vec<Served> = serde_json::from_str(&text)?;
+fn values(served: &[Served], pause: &Image) -> Value {
     let artifacts: Vec<Value> = served
         .iter()
         .map(|file| {
@@ -75,7 +78,7 @@ fn values(list: &Path, pause: &Image) -> Result<Value> {
             json!({"name": file.name, "url": file.url, "sha256": format!("sha256:{}", file.sha256), "form": form})
         })
         .collect();
-    Ok(json!({"rentedNodes": {
+    json!({"rentedNodes": {
         "enabled": true,
         "apiServer": format!("https://{NODE_ADDRESS}:6443"),
         "progressUrl": format!("http://{NODE_ADDRESS}:{}", NODE_PORTS.0),
@@ -88,5 +91,5 @@ fn values(list: &Path, pause: &Image) -> Result<Value> {
             // All machines share this host's disk, which may be nearly full for reasons of its own.
             "kubelet": {"evictionHard": {"nodefs.available": "1%", "imagefs.available": "1%"}},
         },
-    }}))
+    }})
 }

@@ -1,4 +1,7 @@
-//! Machines that really run, beside a local cluster: each is namespaces of this host that run the received user-data.
+//! Machines that really run, beside a local cluster: each is namespaces of this host that run the received user-data, or
+//! one container by containerd alone.
+
+mod container;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -53,13 +56,13 @@ impl Local {
 
 impl Backend for Local {
     fn start(&self, started: &Started, reporter: Reporter) {
-        let Payload::UserData(script) = started.payload.clone() else {
-            let said = "no containers are run here";
-            thread::spawn(move || reporter.failed(said));
-            return;
-        };
         let (slot, cluster) = (self.slot(started.key), self.cluster.clone());
         let name = format!("{}-{}", started.vendor, started.key);
+        let is_container = matches!(started.payload, Payload::Container(_));
+        let script = match &started.payload {
+            Payload::UserData(script) => Ok(script.clone()),
+            Payload::Container(container) => container::script(&cluster, &name, container),
+        };
         *locked(&slot.name) = Some(name.clone());
         *locked(&slot.wanted) = true;
         thread::spawn(move || {
@@ -67,9 +70,16 @@ impl Backend for Local {
             if !*locked(&slot.wanted) {
                 return;
             }
-            match Machine::start(&cluster, &name, &script) {
+            let started = script.and_then(|script| {
+                Machine::start(&cluster, &name, &script).map_err(|error| error.to_string())
+            });
+            match started {
+                Ok(machine) if is_container => {
+                    let slot = slot.clone();
+                    thread::spawn(move || container::watch(&machine, &reporter, || *locked(&slot.wanted)));
+                }
                 Ok(machine) => reporter.running(Some(machine.address.into())),
-                Err(error) => reporter.failed(&error.to_string()),
+                Err(error) => reporter.failed(&error),
             }
         });
     }

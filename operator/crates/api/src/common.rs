@@ -58,7 +58,7 @@ pub mod condition {
 /// Condition reasons that others look at.
 pub mod reason {
     /// Reasons of a condition that is not True and yet nobody's fault: normal events. Work goes on, or waits for work.
-    pub const UNDER_WAY: [&str; 21] = [
+    pub const UNDER_WAY: [&str; 22] = [
         "Starting",
         "Importing",
         "Building",
@@ -76,6 +76,7 @@ pub mod reason {
         "ProviderNotReady",
         "NodePoolNotReady",
         "WaitingForMachine",
+        "WaitingForOffers",
         "Launching",
         "Registering",
         "Initializing",
