@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use cooperator_api::fine_tune::{FineTune, RentedMachine};
+use cooperator_api::node_claim::NodeClaim;
 use cooperator_api::node_pool::NodePool;
 use cooperator_api::provider::Provider;
 use cooperator_cloud::Vendor;
@@ -14,6 +15,7 @@ use cooperator_cluster::progress::Progress;
 use cooperator_contract::settle::Statement;
 use cooperator_core::market::ExchangeRate;
 use cooperator_core::money::Amount;
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DynamicObject, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
@@ -84,6 +86,30 @@ impl Cloud {
 /// # Errors
 /// The first step that fails, with what the cluster says about it and how to go on.
 pub async fn tell(cluster: &Cluster, examples: &Path, cloud: &Cloud, progress: &Progress) -> Result<Told> {
+    prepare(cluster, examples, cloud, progress).await?;
+    cluster.apply(&examples.join("rented/finetune.yaml")).await?;
+    let overhead = first_step(cluster, progress).await?;
+    if let Some(seconds) = overhead {
+        progress.say(&format!("    {seconds:.1} s from the machine's being ready to the first step"));
+    }
+    interrupt(cluster, cloud, progress).await?;
+    let fine_tune: FineTune = wait::ready(cluster, RENTED, progress).await?;
+    all_gone(cloud, progress).await?;
+    let fine_tune = accounted(cluster, fine_tune, progress).await?;
+    let costs = costs(cluster, cloud, &fine_tune).await?;
+    say_costs(&costs, progress);
+    let digests = [digest(&fine_tune)?, digest(&get(cluster, UNINTERRUPTED).await?)?];
+    progress.say(&format!("    adapter {} | uninterrupted {}", digests[0], digests[1]));
+    ask::ask(cluster, progress).await?;
+    let statement = settle::close(cluster, progress).await?;
+    Ok(Told { fine_tune, digests, costs, statement })
+}
+
+/// Whom may be rented from, and for how much.
+///
+/// # Errors
+/// When a vendor does not answer.
+pub async fn prepare(cluster: &Cluster, examples: &Path, cloud: &Cloud, progress: &Progress) -> Result<()> {
     let folder = examples.join("rented");
     for vendor in [Vendor::Vast, Vendor::Lambda, Vendor::Hetzner] {
         put_key(cluster, vendor).await?;
@@ -98,18 +124,24 @@ pub async fn tell(cluster: &Cluster, examples: &Path, cloud: &Cloud, progress: &
         let _: Provider = wait::ready(cluster, vendor.prefix(), progress).await?;
     }
     let _: NodePool = wait::ready(cluster, "machines", progress).await?;
-    cluster.apply(&folder.join("finetune.yaml")).await?;
-    interrupt(cluster, cloud, progress).await?;
-    let fine_tune: FineTune = wait::ready(cluster, RENTED, progress).await?;
-    all_gone(cloud, progress).await?;
-    let fine_tune = accounted(cluster, fine_tune, progress).await?;
-    let costs = costs(cluster, cloud, &fine_tune).await?;
-    say_costs(&costs, progress);
-    let digests = [digest(&fine_tune)?, digest(&get(cluster, UNINTERRUPTED).await?)?];
-    progress.say(&format!("    adapter {} | uninterrupted {}", digests[0], digests[1]));
-    ask::ask(cluster, progress).await?;
-    let statement = settle::close(cluster, progress).await?;
-    Ok(Told { fine_tune, digests, costs, statement })
+    Ok(())
+}
+
+/// Seconds from the moment when its machine was ready to the first step of the training. None: that was before.
+async fn first_step(cluster: &Cluster, progress: &Progress) -> Result<Option<f64>> {
+    let claims: Api<NodeClaim> = Api::namespaced(cluster.client.clone(), PRESIDENTS);
+    let is_underway = |value: &Value| {
+        value["status"]["progress"]["step"].as_u64().is_some_and(|step| step >= 1)
+            || value["status"]["adapter"].is_object()
+    };
+    let tune: FineTune = wait::until(cluster, RENTED, progress, is_underway).await?;
+    let now = Timestamp::now();
+    let attempts = tune.status.unwrap_or_default().attempts;
+    let [only] = attempts.as_slice() else { return Ok(None) };
+    let Some(name) = &only.node_claim else { return Ok(None) };
+    let Some(status) = claims.get_opt(name).await?.and_then(|claim| claim.status) else { return Ok(None) };
+    let ready = status.conditions.iter().find(|found| found.type_ == "Ready" && found.status == "True");
+    Ok(ready.map(|ready| now.duration_since(ready.last_transition_time.0).as_secs_f64()))
 }
 
 /// The key of an account with a vendor, as somebody pastes it into a Secret.
@@ -173,7 +205,11 @@ async fn accounted(cluster: &Cluster, tune: FineTune, progress: &Progress) -> Re
     wait::until(cluster, &tune.name_any(), progress, is_final).await
 }
 
-async fn costs(cluster: &Cluster, cloud: &Cloud, tune: &FineTune) -> Result<Vec<(RentedMachine, Amount)>> {
+/// What each machine of a FineTune cost, as its status and as the vendor's bill says, in the treasury's currency.
+///
+/// # Errors
+/// When the cloud never let one of them.
+pub async fn costs(cluster: &Cluster, cloud: &Cloud, tune: &FineTune) -> Result<Vec<(RentedMachine, Amount)>> {
     let truth = cloud.machines(false).await?;
     let providers: Api<Provider> = Api::namespaced(cluster.client.clone(), PRESIDENTS);
     let mut costs = Vec::new();

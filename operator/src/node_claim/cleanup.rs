@@ -36,8 +36,10 @@ pub async fn let_go(
     if !record.is_accounted() {
         return Ok(false);
     }
-    if !record.launches.is_empty() && !is_in_the_books(claim, world) {
-        if world.tune.is_some() {
+    if !is_in_the_books(claim, world) {
+        // A FineTune has a line for each machine. Where none was made, there is nothing to wait for.
+        let is_awaited = record.launches.iter().any(|launch| launch.machine.is_some());
+        if world.tune.is_some() && is_awaited {
             return Ok(false);
         }
         write_down(pipeline, claim, world, record, now).await?;

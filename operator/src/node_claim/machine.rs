@@ -158,9 +158,12 @@ async fn place(
     let (payload, joining) = join::payload(rent, &moved.claim, &record, now).await?;
     let choosing = Choosing { chosen, joining };
     let claim = reconcile::persist(rent, &moved.claim, world, &record, &choosing, now).await?;
-    rent.market.forget(&claim.namespace().unwrap_or_default(), &at);
     let Advance { record, again, news, .. } =
         launch(permit, &record, name, payload, &*driver, &*rent.pipeline.clock).await;
+    // An offer that could not be asked for yet is still there: asking for all again would only take the vendor's next turn.
+    if !news.iter().any(News::is_too_early) {
+        rent.market.forget(&claim.namespace().unwrap_or_default(), &at);
+    }
     tell(rent, &claim, world, &at, &record, &news).await?;
     Ok(Moved { claim, record, choosing: Some(choosing), hold: None, again, forgot_token: false })
 }

@@ -66,6 +66,20 @@ async fn a_provider_that_was_asked_too_often_is_waited_for_a_moment_since_it_may
 }
 
 #[tokio::test]
+async fn an_order_that_came_too_early_is_made_again_in_a_moment_and_counts_against_nobody() {
+    let renting = Renting::new().await;
+    let one = renting.provider("one", &[("a", "0.60")]);
+    one.fail_next(Verb::Create, Fault::Throttled(Duration::from_secs(1)));
+    renting.claim("m", json!({}));
+    renting.run("m", 15).await;
+    assert_eq!(one.instances().len(), 1);
+    assert_eq!(one.calls().iter().filter(|call| call.verb == Verb::Offers).count(), 1, "the market is still known");
+    let provider: Provider = renting.cluster.read("providers", "one");
+    let status = provider.status.unwrap_or_default();
+    assert_eq!((status.failures.len(), status.blocked_hosts.len()), (0, 0), "{status:?}");
+}
+
+#[tokio::test]
 async fn a_provider_that_is_never_heard_holds_up_no_claim_for_long() {
     let renting = Renting::new().await;
     let (one, other) =

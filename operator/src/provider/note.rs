@@ -51,6 +51,7 @@ fn patch(
     for one in news {
         match one {
             News::Running { .. } => breaker.succeeded(&settings, launched),
+            early if early.is_too_early() => {}
             News::Ending { reason, .. } | News::NotMade { reason, .. } if counts(*reason) => {
                 breaker.failed(&settings, now)
             }

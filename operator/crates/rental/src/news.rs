@@ -101,6 +101,13 @@ pub enum News {
     },
 }
 
+impl News {
+    /// Whether nothing was made because the vendor had just been asked something else: that speaks against nobody.
+    pub const fn is_too_early(&self) -> bool {
+        matches!(self, Self::NotMade { error: Some(Error::Throttled { .. }), .. })
+    }
+}
+
 /// What a step leaves.
 #[derive(Clone, Debug)]
 pub struct Advance {

@@ -1,7 +1,7 @@
 use cooperator_api::collective::Collective;
 use cooperator_api::fine_tune::{FineTune, FineTuneStatus};
 use cooperator_api::node_claim::NodeClaim;
-use cooperator_providers::testing::Fake;
+use cooperator_providers::testing::{Fake, Fault};
 use cooperator_providers::{State, Verb};
 use jiff::SignedDuration;
 use k8s_openapi::api::batch::v1::Job;
@@ -63,6 +63,23 @@ async fn through(renting: &Renting) -> FineTuneStatus {
     let outcome = trained(&renting.cluster, "addresses-v1-1", true).await;
     renting.cluster.finish("addresses-v1-1", &outcome);
     run(renting, 3600).await
+}
+
+/// Deleted, and gone within the hour.
+async fn delete(renting: &Renting) {
+    let api: kube::Api<FineTune> = kube::Api::namespaced(renting.cluster.pipeline.client.clone(), HOME);
+    drop(api.delete("addresses-v1", &kube::api::DeleteParams::default()).await.unwrap());
+    let tune = || renting.cluster.find("cooperator.dev/v1alpha1", "finetunes", "addresses-v1");
+    for _ in 0..720 {
+        let Some(tune) = tune() else { break };
+        drop(reconcile(std::sync::Arc::new(tune), renting.cluster.pipeline.clone()).await);
+        for claim in claims(&renting.cluster) {
+            drop(renting.pass(&claim).await);
+        }
+        renting.cluster.clock.advance(SignedDuration::from_secs(5));
+    }
+    let left: Option<FineTune> = tune();
+    assert!(left.is_none(), "{:?} {:?}", left.unwrap().status, renting.read("addresses-v1-m1").status);
 }
 
 fn lives(vendor: &Fake) -> usize {
@@ -177,20 +194,7 @@ async fn a_fine_tune_that_is_deleted_gives_its_machine_back_and_what_it_cost_is_
     run(&renting, 60).await;
     renting.join("addresses-v1-m1", "8Gi");
     run(&renting, 20).await;
-    let api: kube::Api<FineTune> = kube::Api::namespaced(renting.cluster.pipeline.client.clone(), HOME);
-    drop(api.delete("addresses-v1", &kube::api::DeleteParams::default()).await.unwrap());
-    for _ in 0..720 {
-        let tune: Option<FineTune> =
-            renting.cluster.find("cooperator.dev/v1alpha1", "finetunes", "addresses-v1");
-        let Some(tune) = tune else { break };
-        drop(reconcile(std::sync::Arc::new(tune), renting.cluster.pipeline.clone()).await);
-        for claim in claims(&renting.cluster) {
-            drop(renting.pass(&claim).await);
-        }
-        renting.cluster.clock.advance(SignedDuration::from_secs(5));
-    }
-    let tune: Option<FineTune> = renting.cluster.find("cooperator.dev/v1alpha1", "finetunes", "addresses-v1");
-    assert!(tune.is_none(), "{:?} {:?}", tune.unwrap().status, renting.read("addresses-v1-m1").status);
+    delete(&renting).await;
     assert_eq!(lives(&vendor), 0);
     assert!(claims(&renting.cluster).is_empty());
     let home: Collective = renting.cluster.read("collectives", HOME);
@@ -218,6 +222,17 @@ async fn what_the_market_lacks_is_said_where_people_look() {
     assert_eq!(waits(&status), "NoOffer");
     let ready = status.conditions.iter().find(|found| found.type_ == "Ready").unwrap();
     assert!(ready.message.contains("0.6"), "{}", ready.message);
+}
+
+#[tokio::test]
+async fn a_fine_tune_for_which_no_machine_could_be_had_goes_when_it_is_deleted() {
+    let renting = renting().await;
+    let vendor = renting.provider("one", &[("a", "0.60")]);
+    vendor.fail_always(Verb::Create, Fault::Refused);
+    run(&renting, 60).await;
+    assert!(!renting.read("addresses-v1-m1").status.unwrap().launches.is_empty());
+    delete(&renting).await;
+    assert!(claims(&renting.cluster).is_empty());
 }
 
 #[tokio::test]
