@@ -69,15 +69,16 @@ async fn node(pipeline: &Pipeline, name: &str) -> Result<Option<Node>, Error> {
     api.get_opt(name).await.map_err(read)
 }
 
-/// The pods of the namespace that are on a node and have not ended.
+/// The pods of the namespace that are on a node and have not ended, or not gone.
 async fn pods(pipeline: &Pipeline, namespace: &str, node: &str) -> Result<Vec<Pod>, Error> {
     let api: Api<Pod> = Api::namespaced(pipeline.client.clone(), namespace);
     let there = ListParams::default().fields(&format!("spec.nodeName={node}"));
     let read = |source| Error::Read { what: format!("the Pods on Node `{node}`"), source: Box::new(source) };
     let found = api.list(&there).await.map_err(read)?.items;
+    // One that has ended and is deleted is there until its kubelet says so, which it cannot once its machine is off.
     let lives = |pod: &Pod| {
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        !matches!(phase, Some("Succeeded" | "Failed"))
+        !matches!(phase, Some("Succeeded" | "Failed")) || pod.metadata.deletion_timestamp.is_some()
     };
     Ok(found.into_iter().filter(lives).collect())
 }

@@ -80,7 +80,9 @@ impl Lambda {
         if let Some(known) = known {
             return Ok(known);
         }
-        let answer = self.client.ask(Call::new(KEYS, Method::GET, &["ssh-keys"]), refusal).await?;
+        // What is for rent was asked for just now: an order that gave up its turn would have to be written down anew.
+        let call = Call::new(KEYS, Method::GET, &["ssh-keys"]).waiting();
+        let answer = self.client.ask(call, refusal).await?;
         let keys: Data<Vec<SshKey>> = self.client.read(&answer)?;
         let first = keys.data.into_iter().map(|key| key.name).min().ok_or_else(|| Error::Refused {
             vendor: VENDOR,
