@@ -128,8 +128,10 @@ fn refusal(provider: &Provider, error: &VendorError) -> Hold {
     let secret = provider.spec.secret_ref.as_ref().map_or("", |secret| &secret.name);
     match error {
         VendorError::Unauthorized { .. } => {
-            Hold::new("CredentialsInvalid", format!("{error}: Secret `{secret}`, key `apiKey`"))
+            let key = rent::secret_key(provider.spec.type_);
+            Hold::new("CredentialsInvalid", format!("{error}: Secret `{secret}`, key `{key}`"))
         }
+        VendorError::HostKey { .. } => Hold::new("HostKeyMismatch", error.to_string()),
         VendorError::AccountLimit { .. } => Hold::new("AccountLimit", error.to_string()),
         _ => {
             let since = provider.status.as_ref().and_then(|status| status.last_seen.clone());

@@ -3,10 +3,11 @@
 mod drivers;
 mod gauges;
 mod market;
+mod own;
 mod site;
 mod tenant;
 
-pub use drivers::Drivers;
+pub use drivers::{Drivers, secret_key};
 pub use gauges::Gauges;
 pub use market::{Market, OFFER, exchange, seller};
 pub use site::Site;

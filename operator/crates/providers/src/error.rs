@@ -8,12 +8,22 @@ use std::time::Duration;
 pub enum Error {
     /// The key is wrong, expired or lacks a right.
     #[error(
-        "{vendor} refused the API key ({message}); put a valid one, with the rights the Provider's documentation names, into its Secret"
+        "{vendor} refused the key ({message}); put a valid one, with the rights the Provider's documentation names, into its Secret"
     )]
     Unauthorized {
         /// Who.
         vendor: &'static str,
         /// What it said.
+        message: String,
+    },
+    /// A machine showed another host key than the one that is pinned. It was told nothing, and nothing happened.
+    #[error("{vendor} machine `{machine}` is not talked to: {message}")]
+    HostKey {
+        /// Who.
+        vendor: &'static str,
+        /// Which of its machines.
+        machine: String,
+        /// Both fingerprints, and what to do.
         message: String,
     },
     /// What was asked for is not, or no longer, for rent: another offer may be. Nothing was made.
@@ -86,6 +96,7 @@ impl Error {
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Unauthorized { .. } => "Unauthorized",
+            Self::HostKey { .. } => "HostKey",
             Self::NoCapacity { .. } => "NoCapacity",
             Self::AccountLimit { .. } => "AccountLimit",
             Self::Refused { .. } => "Refused",

@@ -15,7 +15,7 @@ use crate::lambda::{self, Lambda};
 use crate::runpod::{self, RunPod};
 use crate::vast::{self, Vast};
 
-/// A vendor with an API and an account. ([`crate::Fixed`] machines have neither.)
+/// A vendor with an API and an account. (Machines of [`crate::Ssh`] have neither.)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Vendor {
     /// Vast.ai

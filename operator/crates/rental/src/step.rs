@@ -111,7 +111,7 @@ fn reason_of(error: &Error) -> Reason {
     match error {
         Error::NoCapacity { .. } => Reason::NoCapacity,
         Error::AccountLimit { .. } => Reason::AccountLimit,
-        Error::Refused { .. } | Error::Unauthorized { .. } => Reason::Refused,
+        Error::Refused { .. } | Error::Unauthorized { .. } | Error::HostKey { .. } => Reason::Refused,
         Error::Throttled { .. }
         | Error::Unavailable { .. }
         | Error::Ambiguous { .. }

@@ -14,8 +14,8 @@ pub struct ProviderStatus {
     /// Generation of the spec this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready: `Reachable`, or why nothing is rented: CredentialsInvalid, SecretNotFound, Unreachable, CurrencyMismatch,
-    /// Paused, AccountLimit.
+    /// Ready: `Reachable`, or why nothing is rented: CredentialsInvalid, SecretNotFound, Unreachable, HostKeyMismatch,
+    /// CurrencyMismatch, Paused, AccountLimit.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Conditions,

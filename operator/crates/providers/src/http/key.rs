@@ -26,7 +26,7 @@ impl Key {
         !self.0.is_empty() && self.0.bytes().all(|byte| byte.is_ascii_graphic())
     }
 
-    pub(super) fn reveal(&self) -> &str {
+    pub(crate) fn reveal(&self) -> &str {
         &self.0
     }
 
@@ -61,7 +61,7 @@ impl Hidden {
         Self(words)
     }
 
-    pub(super) fn scrub(&self, text: &str) -> String {
+    pub(crate) fn scrub(&self, text: &str) -> String {
         // One walk over each word is enough: messages are short.
         self.0.iter().fold(text.to_owned(), |text, word| {
             if text.contains(word.as_str()) { text.replace(word.as_str(), MASK) } else { text }
