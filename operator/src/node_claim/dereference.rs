@@ -6,12 +6,13 @@ use cooperator_api::collective::Collective;
 use cooperator_api::fine_tune::FineTune;
 use cooperator_api::node_claim::NodeClaim;
 use cooperator_api::node_pool::NodePool;
-use cooperator_api::provider::Provider;
+use cooperator_api::provider::{Provider, ProviderType};
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 
+use super::node;
 use crate::pipeline::{Error, Pipeline};
 
 /// What a NodeClaim refers to, as read.
@@ -60,7 +61,24 @@ pub async fn world(pipeline: &Pipeline, claim: &NodeClaim) -> Result<World, Erro
         Some(node) => (self::node(pipeline, node).await?, pods(pipeline, &namespace, node).await?),
         None => (None, Vec::new()),
     };
-    Ok(World { pool, collective, providers, tune, claims, node, pods })
+    let world = World { pool, collective, providers, tune, claims, node, pods };
+    Ok(if world.is_lent(claim) { world.with_what_is_lent(claim) } else { world })
+}
+
+impl World {
+    /// Whether the machine of a claim is a node that was there before, and will be.
+    pub fn is_lent(&self, claim: &NodeClaim) -> bool {
+        let newest = claim.status.as_ref().and_then(|status| status.launches.last());
+        let provider = newest.and_then(|launch| self.providers.get(&launch.provider));
+        provider.is_some_and(|provider| provider.spec.type_ == ProviderType::Static)
+    }
+
+    /// Of such a node: only while the claim has it, and only what was made for the claim.
+    fn with_what_is_lent(mut self, claim: &NodeClaim) -> Self {
+        self.node = self.node.filter(|node| node::is_lent_to(node, claim));
+        self.pods.retain(|pod| node::is_for(pod, claim));
+        self
+    }
 }
 
 async fn node(pipeline: &Pipeline, name: &str) -> Result<Option<Node>, Error> {

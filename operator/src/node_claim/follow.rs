@@ -24,7 +24,8 @@ pub async fn follow(
         .open()
         .is_some_and(|launch| launch.ending().next().is_none_or(|machine| machine.gone_at.is_none()));
     if !lives {
-        return remove(pipeline, claim, node).await;
+        // One that was lent stays: its driver has taken off it what was ours.
+        return if world.is_lent(claim) { Ok(false) } else { remove(pipeline, claim, node).await };
     }
     if *verdict == Verdict::Fit && record.kept().is_some() {
         patch(pipeline, node, &node::mark(claim, node)).await?;

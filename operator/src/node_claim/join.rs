@@ -26,8 +26,8 @@ const NAME: usize = 45;
 pub struct Joining {
     /// What its node is to be called.
     pub node_name: String,
-    /// Its token, by its public part.
-    pub bootstrap: Bootstrap,
+    /// Its token, by its public part. None: it is a node already.
+    pub bootstrap: Option<Bootstrap>,
 }
 
 /// What a claim is to tokens and nodes, which know no namespace.
@@ -48,6 +48,11 @@ fn node_name(claim: &NodeClaim, launch: u32) -> String {
     format!("{}-{uid}-{launch}", name.trim_end_matches('-'))
 }
 
+/// What a machine is given that is a node already: nothing. It joins by being taken.
+pub fn of_node(name: &str) -> (Payload, Joining) {
+    (Payload::UserData(String::new()), Joining { node_name: name.to_owned(), bootstrap: None })
+}
+
 /// The user-data of the newest launch, its token already in its Secret.
 ///
 /// # Errors
@@ -66,7 +71,8 @@ pub async fn payload(
         .map_err(|error| Error::Domain(format!("no bootstrap token can be made: {error}")))?;
     let expires = Token::expires(now);
     let node_name = node_name(claim, number);
-    let bootstrap = Bootstrap { token_id: token.id().to_owned(), expires_at: expires.to_string(), csr: None };
+    let bootstrap =
+        Some(Bootstrap { token_id: token.id().to_owned(), expires_at: expires.to_string(), csr: None });
     put(&rent.pipeline, &token.secret(&owner, expires)).await?;
     let taints = claim.spec.startup_taints.iter().chain(&claim.spec.taints).map(|taint| Taint {
         key: taint.key.clone(),
@@ -91,7 +97,8 @@ pub async fn payload(
     Ok((Payload::UserData(script), Joining { node_name, bootstrap }))
 }
 
-fn labels(claim: &NodeClaim) -> BTreeMap<String, String> {
+/// The labels by which its node tells whose it is.
+pub fn labels(claim: &NodeClaim) -> BTreeMap<String, String> {
     [
         (names::LABEL_NODE_CLAIM, claim.name_any()),
         (names::LABEL_NODE_CLAIM_NAMESPACE, claim.namespace().unwrap_or_default()),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use cooperator_api::node_claim::NodeClaim;
-use cooperator_api::provider::Provider;
+use cooperator_api::provider::{Provider, ProviderType};
 use cooperator_core::market::{Choice, MachineClass, Offer, choose};
 use cooperator_core::money::PricePerHour;
 use cooperator_core::time::{SignedDuration, Timestamp};
@@ -155,7 +155,11 @@ async fn place(
         Err(full @ Begin::Full) => return held(moved, Hold::new("TooManyLaunches", full.to_string())),
         Err(Begin::Open(_)) => return Ok(moved),
     };
-    let (payload, joining) = join::payload(rent, &moved.claim, &record, now).await?;
+    let (payload, joining) = if provider.spec.type_ == ProviderType::Static {
+        join::of_node(&chosen.offer.id.0)
+    } else {
+        join::payload(rent, &moved.claim, &record, now).await?
+    };
     let choosing = Choosing { chosen, joining };
     let claim = reconcile::persist(rent, &moved.claim, world, &record, &choosing, now).await?;
     let Advance { record, again, news, .. } =

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 use cooperator_api::names::{LABEL_VERIFIED_CLAIM, TAINT_RENTED, TAINT_UNVERIFIED};
 use cooperator_api::node_claim::NodeClaim;
 use cooperator_join::user_data::CONDITION_POWER_OFF;
-use k8s_openapi::api::core::v1::{Node, Taint};
+use k8s_openapi::api::core::v1::{Node, Pod, Taint};
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
+use super::join::labels;
 use crate::domain::units;
+use crate::rent::taken_by;
 
 /// How far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -100,7 +102,21 @@ fn taints(node: &Node) -> &[Taint] {
     node.spec.as_ref().and_then(|spec| spec.taints.as_deref()).unwrap_or_default()
 }
 
-/// The patch that marks a node as verified: our label, and one taint less. Whatever a kubelet said of its taints, it keeps
+/// Whether a node that is lent is this claim's now.
+pub fn is_lent_to(node: &Node, claim: &NodeClaim) -> bool {
+    taken_by(node).zip(claim.uid()).is_some_and(|(name, uid)| name.is_of(&uid))
+}
+
+/// Whether a pod was made for the machine of this claim.
+pub fn is_for(pod: &Pod, claim: &NodeClaim) -> bool {
+    let selector = pod.spec.as_ref().and_then(|spec| spec.node_selector.as_ref());
+    selector
+        .and_then(|labels| labels.get(LABEL_VERIFIED_CLAIM))
+        .zip(claim.uid())
+        .is_some_and(|(of, uid)| *of == uid)
+}
+
+/// The patch that marks a node as verified: our labels, and one taint less. Whatever a kubelet said of its taints, it keeps
 /// the one that keeps others' pods away.
 pub fn mark(claim: &NodeClaim, node: &Node) -> Value {
     let mut kept: Vec<Taint> =
@@ -108,8 +124,10 @@ pub fn mark(claim: &NodeClaim, node: &Node) -> Value {
     if !kept.iter().any(|taint| taint.key == TAINT_RENTED) {
         kept.push(rented(claim));
     }
+    let mut labels = labels(claim);
+    labels.extend(claim.uid().map(|uid| (LABEL_VERIFIED_CLAIM.to_owned(), uid)));
     json!({
-        "metadata": { "resourceVersion": node.resource_version(), "labels": { LABEL_VERIFIED_CLAIM: claim.uid() } },
+        "metadata": { "resourceVersion": node.resource_version(), "labels": labels },
         "spec": { "taints": kept },
     })
 }

@@ -63,7 +63,10 @@ pub fn status(
         capacity,
         allocatable,
         launches,
-        bootstrap: choosing.map(|choosing| choosing.joining.bootstrap.clone()).or(before.bootstrap),
+        bootstrap: match choosing {
+            Some(choosing) => choosing.joining.bootstrap.clone(),
+            None => before.bootstrap,
+        },
     })
 }
 

@@ -9,6 +9,8 @@ use cooperator_providers::{State, Verb};
 use k8s_openapi::api::core::v1::{Node, Secret};
 use serde_json::json;
 
+mod lent;
+
 use crate::testing::HOME;
 use crate::testing::market::{Renting, billed, told};
 

@@ -6,10 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use cooperator_api::provider::{Provider, ProviderType};
 use cooperator_core::time::Clock;
-use cooperator_providers::{Driver, Key, Metered, Ssh, Vendor, connect, metered};
+use cooperator_providers::{self as providers, Driver, Metered, Ssh, Vendor, connect, metered};
 use k8s_openapi::api::core::v1::Secret;
 use kube::ResourceExt as _;
 
+use super::nodes::Nodes;
 use super::own;
 use crate::domain::Hold;
 use crate::pipeline::{Error, Pipeline};
@@ -21,33 +22,35 @@ enum Reach {
     Vendor(Vendor),
     /// SSH.
     Ssh,
+    /// The API of this cluster.
+    Cluster,
 }
 
 impl Reach {
-    /// Of a type; none: not supported.
-    fn of(type_: ProviderType) -> Option<Self> {
+    fn of(type_: ProviderType) -> Self {
         match type_ {
-            ProviderType::Vast => Some(Self::Vendor(Vendor::Vast)),
-            ProviderType::RunPod => Some(Self::Vendor(Vendor::RunPod)),
-            ProviderType::Lambda => Some(Self::Vendor(Vendor::Lambda)),
-            ProviderType::Hetzner => Some(Self::Vendor(Vendor::Hetzner)),
-            ProviderType::Ssh => Some(Self::Ssh),
-            ProviderType::Static => None,
+            ProviderType::Vast => Self::Vendor(Vendor::Vast),
+            ProviderType::RunPod => Self::Vendor(Vendor::RunPod),
+            ProviderType::Lambda => Self::Vendor(Vendor::Lambda),
+            ProviderType::Hetzner => Self::Vendor(Vendor::Hetzner),
+            ProviderType::Ssh => Self::Ssh,
+            ProviderType::Static => Self::Cluster,
         }
     }
 
-    /// The key of the Provider's Secret, and what has to be there.
-    const fn secret(self) -> (&'static str, &'static str) {
+    /// The key of the Provider's Secret, and what has to be there. None: it needs no Secret.
+    const fn secret(self) -> Option<(&'static str, &'static str)> {
         match self {
-            Self::Vendor(_) => ("apiKey", "the vendor's API key"),
-            Self::Ssh => ("privateKey", "a private key in OpenSSH's form, without a passphrase"),
+            Self::Vendor(_) => Some(("apiKey", "the vendor's API key")),
+            Self::Ssh => Some(("privateKey", "a private key in OpenSSH's form, without a passphrase")),
+            Self::Cluster => None,
         }
     }
 }
 
 /// The key of a Provider's Secret that its driver needs.
 pub fn secret_key(type_: ProviderType) -> &'static str {
-    Reach::of(type_).map_or("apiKey", |reach| reach.secret().0)
+    Reach::of(type_).secret().map_or("", |(field, _)| field)
 }
 
 /// Drivers by namespace and name of their Provider.
@@ -61,8 +64,8 @@ pub struct Drivers {
 }
 
 struct Known {
-    /// Generation of the Provider and version of its Secret that the driver was made from.
-    made_from: (Option<i64>, Option<String>),
+    /// The Provider, its generation and the version of its Secret that the driver was made from.
+    made_from: (Option<String>, Option<i64>, Option<String>),
     driver: Arc<dyn Driver>,
 }
 
@@ -93,33 +96,24 @@ impl Drivers {
         if let Some(driver) = self.set.lock().unwrap().get(&name) {
             return Ok(Ok(driver.clone()));
         }
-        let Some(reach) = Reach::of(provider.spec.type_) else {
-            let message = format!(
-                "type {} is not supported yet: use Vast, RunPod, Lambda, Hetzner or SSH",
-                provider.spec.type_.name()
-            );
-            return Ok(Err(Hold::new("TypeNotSupported", message)));
+        let reach = Reach::of(provider.spec.type_);
+        let secret = match reach.secret() {
+            Some((field, what)) => match read(pipeline, provider, field, what).await? {
+                Ok(secret) => secret,
+                Err(hold) => return Ok(Err(hold)),
+            },
+            None => Key::default(),
         };
-        let (field, what) = reach.secret();
-        let secret_name = provider.spec.secret_ref.as_ref().map_or("", |secret| &secret.name);
-        let Some(secret) = pipeline.get::<Secret>(&namespace, secret_name).await? else {
-            let message =
-                format!("Secret `{secret_name}` does not exist: create it with the key `{field}`, {what}");
-            return Ok(Err(Hold::new("SecretNotFound", message)));
-        };
-        let made_from = (provider.metadata.generation, secret.resource_version());
+        let made_from = (provider.uid(), provider.metadata.generation, secret.version);
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let entry = (namespace, name);
         if let Some(found) = known.get(&entry).filter(|found| found.made_from == made_from) {
             return Ok(Ok(found.driver.clone()));
         }
-        let Some(key) = key(&secret, field) else {
-            let message = format!("Secret `{secret_name}` has no key `{field}`: put {what} there");
-            return Ok(Err(Hold::new("SecretNotFound", message)));
-        };
         let connected = match reach {
-            Reach::Vendor(vendor) => self.connect(vendor, provider.spec.endpoint.as_deref(), &key),
-            Reach::Ssh => ssh(provider, &key),
+            Reach::Vendor(vendor) => self.connect(vendor, provider.spec.endpoint.as_deref(), &secret.text),
+            Reach::Ssh => ssh(provider, &secret.text),
+            Reach::Cluster => nodes(pipeline, provider),
         };
         match connected {
             Ok(driver) => {
@@ -136,21 +130,50 @@ impl Drivers {
         let invalid = |message: String| Hold::new("EndpointInvalid", message);
         let base = endpoint.map(str::parse).transpose();
         let base = base.map_err(|error: url::ParseError| invalid(format!("spec.endpoint: {error}")))?;
-        connect(vendor, base, Key::new(key), self.clock.clone()).map_err(|error| invalid(error.to_string()))
+        connect(vendor, base, providers::Key::new(key), self.clock.clone())
+            .map_err(|error| invalid(error.to_string()))
     }
 }
 
 /// The driver of members' machines.
 fn ssh(provider: &Provider, key: &str) -> Result<Arc<dyn Driver>, Hold> {
-    let refused = |error: cooperator_providers::Error| match error {
-        cooperator_providers::Error::Unauthorized { .. } => Hold::new("CredentialsInvalid", error.to_string()),
+    let refused = |error: providers::Error| match error {
+        providers::Error::Unauthorized { .. } => Hold::new("CredentialsInvalid", error.to_string()),
         _ => Hold::new("MachineInvalid", error.to_string()),
     };
-    Ok(Arc::new(Ssh::new(own::by_ssh(provider)?, &Key::new(key)).map_err(refused)?))
+    Ok(Arc::new(Ssh::new(own::by_ssh(provider)?, &providers::Key::new(key)).map_err(refused)?))
 }
 
-fn key(secret: &Secret, field: &str) -> Option<String> {
-    let bytes = secret.data.as_ref()?.get(field)?;
-    let key = std::str::from_utf8(&bytes.0).ok()?.trim();
-    (!key.is_empty()).then(|| key.to_owned())
+/// The driver of nodes that are lent.
+fn nodes(pipeline: &Pipeline, provider: &Provider) -> Result<Arc<dyn Driver>, Hold> {
+    let name = format!("{}/{}", provider.namespace().unwrap_or_default(), provider.name_any());
+    Ok(Arc::new(Nodes::new(pipeline.client.clone(), name, own::nodes(provider)?)))
+}
+
+/// What a Provider's Secret holds.
+#[derive(Default)]
+struct Key {
+    text: String,
+    /// Version of the Secret.
+    version: Option<String>,
+}
+
+/// The key in a Provider's Secret, or why there is none.
+async fn read(
+    pipeline: &Pipeline,
+    provider: &Provider,
+    field: &str,
+    what: &str,
+) -> Result<Result<Key, Hold>, Error> {
+    let name = provider.spec.secret_ref.as_ref().map_or("", |secret| &secret.name);
+    let none = |message| Ok(Err(Hold::new("SecretNotFound", message)));
+    let Some(secret) = pipeline.get::<Secret>(&provider.namespace().unwrap_or_default(), name).await? else {
+        return none(format!("Secret `{name}` does not exist: create it with the key `{field}`, {what}"));
+    };
+    let bytes = secret.data.as_ref().and_then(|data| data.get(field));
+    let text = bytes.and_then(|bytes| std::str::from_utf8(&bytes.0).ok()).map(str::trim);
+    match text.filter(|text| !text.is_empty()) {
+        Some(text) => Ok(Ok(Key { text: text.to_owned(), version: secret.resource_version() })),
+        None => none(format!("Secret `{name}` has no key `{field}`: put {what} there")),
+    }
 }

@@ -3,6 +3,7 @@
 mod drivers;
 mod gauges;
 mod market;
+mod nodes;
 mod own;
 mod site;
 mod tenant;
@@ -10,6 +11,7 @@ mod tenant;
 pub use drivers::{Drivers, secret_key};
 pub use gauges::Gauges;
 pub use market::{Market, OFFER, exchange, seller};
+pub use nodes::taken_by;
 pub use site::Site;
 
 use std::sync::Arc;

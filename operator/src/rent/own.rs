@@ -55,8 +55,23 @@ pub fn by_ssh(provider: &Provider) -> Result<Vec<SshMachine>, Hold> {
     provider.spec.machines.iter().map(one).collect()
 }
 
-pub(super) fn invalid(machine: &str, field: &str) -> Hold {
-    Hold::new("MachineInvalid", format!("machine `{machine}` in spec.machines: {field} is missing or cannot be read"))
+/// Every machine of a Provider of type Static, each by the name of its node: that is there once, whatever it is called here.
+///
+/// # Errors
+/// [`Hold`] with reason MachineInvalid.
+pub fn nodes(provider: &Provider) -> Result<Vec<OwnMachine>, Hold> {
+    let one = |machine: &Machine| {
+        let node = machine.node.clone().ok_or_else(|| invalid(&machine.name, "node"))?;
+        Ok(OwnMachine { name: node, ..own(machine)? })
+    };
+    provider.spec.machines.iter().map(one).collect()
+}
+
+fn invalid(machine: &str, field: &str) -> Hold {
+    Hold::new(
+        "MachineInvalid",
+        format!("machine `{machine}` in spec.machines: {field} is missing or cannot be read"),
+    )
 }
 
 #[cfg(test)]
@@ -83,7 +98,10 @@ mod tests {
         })))
         .unwrap();
         let SshMachine { machine, host, port, user, host_key } = machines[0].clone();
-        assert_eq!((host.as_str(), port, user.as_str(), host_key.as_str()), ("192.0.2.7", 22, "coop", "ssh-ed25519 AAAA"));
+        assert_eq!(
+            (host.as_str(), port, user.as_str(), host_key.as_str()),
+            ("192.0.2.7", 22, "coop", "ssh-ed25519 AAAA")
+        );
         assert_eq!((machine.cpu_millis, machine.memory_mib), (7500, 16384));
         assert_eq!(machine.gpus, Some(Gpus { model: "rtx-4090".into(), count: 1, memory_mib: 24576 }));
         assert_eq!(machine.hourly.to_string(), "0.05");

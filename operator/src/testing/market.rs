@@ -80,6 +80,32 @@ impl Renting {
         fake
     }
 
+    /// A Provider of this name that lends nodes of these names, at 0.50 an hour; each has a taint of its own.
+    pub fn lend(&self, name: &str, nodes: &[&str]) {
+        let machine = |node: &&str| json!({ "name": node, "node": node, "pricePerHour": "0.50", "cpu": 4, "memory": "8Gi" });
+        self.cluster.coop("providers", json!({
+            "metadata": { "name": name },
+            "spec": {
+                "collectiveRef": { "name": HOME }, "type": "Static", "machines": nodes.iter().map(machine).collect::<Vec<_>>(),
+                "timeouts": { "launch": "10m", "registration": "15m", "idle": "5m" },
+            },
+        }));
+        for node in nodes {
+            self.cluster.put(
+                "v1",
+                "nodes",
+                json!({
+                    "metadata": { "name": node, "labels": { "topology.kubernetes.io/region": "EU" } },
+                    "spec": { "taints": [{ "key": "example.org/attic", "effect": "NoSchedule" }] },
+                    "status": {
+                        "conditions": [{ "type": "Ready", "status": "True" }],
+                        "allocatable": { "cpu": "4", "memory": "8Gi", "ephemeral-storage": "100Gi" },
+                    },
+                }),
+            );
+        }
+    }
+
     /// A claim of this name that nobody's work stands behind.
     pub fn claim(&self, name: &str, more: Value) {
         let mut spec = json!({

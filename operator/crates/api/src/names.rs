@@ -17,6 +17,10 @@ pub const LABEL_NODE_CLAIM_NAMESPACE: &str = "cooperator.dev/node-claim-namespac
 pub const LABEL_VERIFIED_CLAIM: &str = "node-restriction.kubernetes.io/cooperator-node-claim";
 /// Label of a NodeClaim and of its node: the NodePool it was rented from.
 pub const LABEL_NODE_POOL: &str = "cooperator.dev/node-pool";
+/// Label of a node of the cluster that is lent: name of the instance that it is now.
+pub const LABEL_INSTANCE: &str = "cooperator.dev/instance";
+/// Annotation of such a node: namespace and name of the Provider by which it was taken.
+pub const ANNOTATION_PROVIDER: &str = "cooperator.dev/provider";
 /// Taint of every rented node: only what tolerates strangers' machines runs there.
 pub const TAINT_RENTED: &str = "cooperator.dev/rented";
 /// Taint of a rented node that has not yet shown that it is what was paid for.
