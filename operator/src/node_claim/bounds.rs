@@ -9,12 +9,14 @@ use cooperator_api::node_pool::NodePool;
 use cooperator_api::requirement::{Requirement, RequirementOperator};
 use cooperator_core::basis_points::BasisPoints;
 use cooperator_core::market::requirement::Operator;
-use cooperator_core::market::{self, Bounds, Requirements, Seller, Shape};
+use cooperator_core::market::{self, Bounds, NoOffer, Requirements, Seller, Shape};
 use cooperator_core::money::{Amount, PricePerHour};
 use cooperator_core::time::Timestamp;
+use cooperator_rental::Record;
 use kube::ResourceExt as _;
 
 use super::dereference::World;
+use super::{limits, purse};
 use crate::domain::{Hold, duration};
 use crate::rent;
 
@@ -47,24 +49,60 @@ pub fn home<'a>(claim: &NodeClaim, world: &'a World) -> Result<Home<'a>, Hold> {
     Ok(Home { pool, collective })
 }
 
+/// Within which bounds a machine is looked for, and which of them come from where.
+#[derive(Debug)]
+pub struct Within {
+    /// The bounds.
+    pub bounds: Bounds,
+    /// Where bounds of the price of an hour come from that others use up, in words.
+    prices: Vec<String>,
+    /// Where the bound of money comes from.
+    budget: Option<String>,
+}
+
+impl Within {
+    /// Why no offer will do, with the bound that is in the way.
+    pub fn explain(&self, none: &NoOffer) -> String {
+        let more: Vec<&str> = match none {
+            NoOffer::Price { .. } => self.prices.iter().map(String::as_str).collect(),
+            NoOffer::Budget { .. } => self.budget.iter().map(String::as_str).collect(),
+            _ => Vec::new(),
+        };
+        std::iter::once(none.to_string())
+            .chain(more.into_iter().map(str::to_owned))
+            .collect::<Vec<_>>()
+            .join("; ")
+    }
+}
+
 /// Within which bounds this claim's machine is looked for.
 ///
 /// # Errors
-/// [`Hold`] where a bound cannot be read, or no Provider of the pool can be reckoned with.
-pub fn bounds(claim: &NodeClaim, home: Home<'_>, world: &World, now: Timestamp) -> Result<Bounds, Hold> {
+/// [`Hold`] where a bound cannot be read or leaves no room, or no Provider of the pool can be reckoned with.
+pub fn bounds(
+    claim: &NodeClaim,
+    home: Home<'_>,
+    world: &World,
+    record: &Record,
+    now: Timestamp,
+) -> Result<Within, Hold> {
     let Home { pool, collective } = home;
     let prices = [&claim.spec.max_price_per_hour, &pool.spec.max_price_per_hour];
     let prices = prices.into_iter().flatten().map(|text| price(text)).collect::<Result<Vec<_>, _>>()?;
-    let room = room(claim, pool, world)?;
+    let room = limits::of_pool(claim, pool, world)?;
+    let purses = purse::purses(claim, world, record, now)?;
+    let budget = purse::least(&purses, &collective.spec.treasury.currency)?;
     let all = pool.spec.template.spec.requirements.iter().chain(&claim.spec.requirements);
     let written: Vec<market::Requirement> = all.map(requirement).collect();
     let requirements =
         Requirements::parse(&written).map_err(|error| Hold::new("RequirementInvalid", error.to_string()))?;
     let headroom =
         u16::try_from(pool.spec.price_headroom).ok().and_then(|points| BasisPoints::new(points).ok());
-    Ok(Bounds {
-        most_per_hour: prices.into_iter().chain(room).min(),
-        budget_left: claim.spec.budget.as_deref().map(amount).transpose()?,
+    let (sellers, mut words) = sellers(claim, home, world, now)?;
+    words.extend(room.iter().map(|most| most.words.clone()));
+    let bounds = Bounds {
+        most_per_hour: prices.into_iter().chain(room.map(|most| most.price)).min(),
+        budget_left: budget.as_ref().map(|(left, _)| *left),
         deadline_seconds: u64::try_from(duration(&claim.spec.expire_after).as_secs()).ok(),
         spot: match claim.spec.spot {
             Spot::Never => market::Spot::Never,
@@ -75,18 +113,21 @@ pub fn bounds(claim: &NodeClaim, home: Home<'_>, world: &World, now: Timestamp) 
         requirements,
         // A container alone is no node: it waits for the virtual one.
         shape: Some(Shape::Machine),
-        sellers: sellers(home, world, collective, now)?,
-    })
+        sellers,
+    };
+    Ok(Within { bounds, prices: words, budget: budget.map(|(_, words)| words) })
 }
 
+/// The Providers of the pool, and where bounds of their prices come from.
 fn sellers(
+    claim: &NodeClaim,
     home: Home<'_>,
     world: &World,
-    collective: &Collective,
     now: Timestamp,
-) -> Result<BTreeMap<String, Seller>, Hold> {
-    let mut sellers = BTreeMap::new();
+) -> Result<(BTreeMap<String, Seller>, Vec<String>), Hold> {
+    let (mut sellers, mut words) = (BTreeMap::new(), Vec::new());
     let mut refused = None;
+    let collective = home.collective;
     for reference in &home.pool.spec.provider_refs {
         let Some(provider) = world.providers.get(&reference.name) else { continue };
         if provider.spec.collective_ref.name != collective.name_any() {
@@ -98,8 +139,14 @@ fn sellers(
             refused = Some(Hold::new("CollectiveMismatch", message));
             continue;
         }
+        let room = limits::of_provider(claim, provider, world)?;
         match rent::seller(provider, reference, collective, now) {
-            Ok(seller) => drop(sellers.insert(reference.name.clone(), seller)),
+            Ok(seller) => {
+                let closed = seller.closed.clone().or(room.full);
+                let most_per_hour = room.most.as_ref().map(|most| most.price);
+                words.extend(room.most.map(|most| most.words));
+                sellers.insert(reference.name.clone(), Seller { closed, most_per_hour, ..seller });
+            }
             Err(hold) => refused = Some(hold),
         }
     }
@@ -113,37 +160,8 @@ fn sellers(
             );
             Err(Hold::new("ProviderNotFound", message))
         }
-        _ => Ok(sellers),
+        _ => Ok((sellers, words)),
     }
-}
-
-/// What of the pool's price for all machines is left for this one; none: no bound.
-///
-/// # Errors
-/// [`Hold`] with reason PoolFull: as many machines as it allows are rented, or others waited before.
-fn room(claim: &NodeClaim, pool: &NodePool, world: &World) -> Result<Option<PricePerHour>, Hold> {
-    let others = world
-        .claims
-        .iter()
-        .filter(|other| other.spec.node_pool_ref.name == pool.name_any() && other.uid() != claim.uid());
-    let rented: Vec<&NodeClaim> = others.filter(|other| is_rented(other)).collect();
-    let most = usize::try_from(pool.spec.limits.machines).unwrap_or_default();
-    if rented.len() + ahead(claim, world) >= most {
-        let message = format!(
-            "{} of {most} machines of NodePool `{}` are rented, {} claims are before this one: it waits, or raise spec.limits.machines",
-            rented.len(),
-            pool.name_any(),
-            ahead(claim, world)
-        );
-        return Err(Hold::new("PoolFull", message));
-    }
-    let Some(most) = &pool.spec.limits.price_per_hour else { return Ok(None) };
-    let most = price(most)?;
-    let taken = rented.iter().filter_map(|other| {
-        other.status.as_ref()?.offer.as_ref()?.price_per_hour.parse::<PricePerHour>().ok()
-    });
-    let taken: u64 = taken.map(PricePerHour::micros).fold(0, u64::saturating_add);
-    Ok(Some(PricePerHour::from_micros(most.micros().saturating_sub(taken))))
 }
 
 /// Whether something may be rented for it now.
@@ -181,7 +199,11 @@ fn requirement(requirement: &Requirement) -> market::Requirement {
     market::Requirement { key, operator, values }
 }
 
-fn price(text: &str) -> Result<PricePerHour, Hold> {
+/// A price that a spec names.
+///
+/// # Errors
+/// [`Hold`] with reason PriceInvalid.
+pub fn price(text: &str) -> Result<PricePerHour, Hold> {
     text.parse()
         .map_err(|error: cooperator_core::money::MoneyError| Hold::new("PriceInvalid", error.to_string()))
 }

@@ -7,12 +7,13 @@ use cooperator_api::fine_tune::FineTune;
 use cooperator_api::node_claim::NodeClaim;
 use cooperator_api::node_pool::NodePool;
 use cooperator_api::provider::{Provider, ProviderType};
+use cooperator_core::money::Amount;
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 
-use super::node;
+use super::{books, node};
 use crate::pipeline::{Error, Pipeline};
 
 /// What a NodeClaim refers to, as read.
@@ -28,6 +29,8 @@ pub struct World {
     pub tune: Option<FineTune>,
     /// Every NodeClaim of the namespace.
     pub claims: Vec<NodeClaim>,
+    /// What of the Collective's budget is spent by all but those; nothing where it has none.
+    pub spent_elsewhere: Amount,
     /// Its node.
     pub node: Option<Node>,
     /// Pods on its node that have not ended.
@@ -57,11 +60,18 @@ pub async fn world(pipeline: &Pipeline, claim: &NodeClaim) -> Result<World, Erro
     let found = try_join_all(read).await?.into_iter().flatten();
     let providers = found.map(|provider| (provider.name_any(), provider)).collect();
     let claims = pipeline.list(&namespace).await?;
+    let spent_elsewhere = match collective.as_ref().filter(|home: &&Collective| home.spec.budget.is_some()) {
+        Some(home) => {
+            let tunes = pipeline.list(&namespace).await?;
+            books::spent_elsewhere(home, &tunes, &claims, pipeline.clock.now())
+        }
+        None => Amount::ZERO,
+    };
     let (node, pods) = match &status.node_name {
         Some(node) => (self::node(pipeline, node).await?, pods(pipeline, &namespace, node).await?),
         None => (None, Vec::new()),
     };
-    let world = World { pool, collective, providers, tune, claims, node, pods };
+    let world = World { pool, collective, providers, tune, claims, spent_elsewhere, node, pods };
     Ok(if world.is_lent(claim) { world.with_what_is_lent(claim) } else { world })
 }
 

@@ -1,5 +1,6 @@
 //! Client: chooses and rents a machine, and moves the rental on. Every intent is in status before a vendor hears of it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use cooperator_api::node_claim::NodeClaim;
@@ -8,15 +9,14 @@ use cooperator_core::market::{Choice, MachineClass, Offer, choose};
 use cooperator_core::money::PricePerHour;
 use cooperator_core::time::{SignedDuration, Timestamp};
 use cooperator_providers::Error::Throttled;
-use cooperator_providers::{InstanceName, Query};
-use cooperator_rental::{Advance, Begin, Intent, Limits, News, Record, Wish, launch, step};
+use cooperator_providers::{Driver, InstanceName, Payload, Query};
+use cooperator_rental::{Advance, Intent, Limits, News, Permit, Record, Wish, launch, step};
 use kube::ResourceExt as _;
 
-use super::bounds::{self, Home};
 use super::dereference::World;
 use super::status::Choosing;
 use super::wish::Intention;
-use super::{join, needs, reconcile};
+use super::{bounds, join, needs, reconcile};
 use crate::domain::{Hold, duration};
 use crate::pipeline::Error;
 use crate::provider;
@@ -131,37 +131,20 @@ async fn place(
     name: &InstanceName,
     now: Timestamp,
 ) -> Result<Moved, Error> {
-    let held = |moved: Moved, hold| Ok(Moved { hold: Some(hold), again: Some(MARKET), ..moved });
-    let home = match bounds::home(&moved.claim, world) {
-        Ok(home) => home,
-        Err(hold) => return held(moved, hold),
+    let offered = match ask(rent, &moved.claim, world, &moved.record, now).await? {
+        Ok(offered) => offered,
+        Err(hold) => return Ok(Moved { hold: Some(hold), again: Some(MARKET), ..moved }),
     };
-    let chosen = match choice(rent, &moved.claim, world, home, now).await? {
-        Found::Offer(chosen) => *chosen,
-        Found::Nothing(hold) => return held(moved, hold),
-        Found::Soon(hold, after) => return Ok(Moved { hold: Some(hold), again: Some(after), ..moved }),
+    if let Some(after) = offered.soon.filter(|_| age(&moved.claim, now) < PATIENCE.1) {
+        let hold = Hold::new("WaitingForOffers", offered.silent.join("; "));
+        return Ok(Moved { hold: Some(hold), again: Some(after + Duration::from_millis(100)), ..moved });
+    }
+    let placed = match decide(rent, world, &moved, offered, now).await? {
+        Ok(placed) => placed,
+        Err(hold) => return Ok(Moved { hold: Some(hold), again: Some(MARKET), ..moved }),
     };
-    let at = chosen.offer.provider.clone();
-    let Some(provider) = world.providers.get(&at) else { return Ok(moved) };
-    let driver = match rent.drivers.of(&rent.pipeline, provider).await? {
-        Ok(driver) => driver,
-        Err(hold) => return held(moved, hold),
-    };
-    let mut record = moved.record.clone();
-    let disk_gib = needs::job(&moved.claim).needs.disk_gib;
-    let intent = Intent { offer: chosen.offer.clone(), disk_gib, bid: chosen.bid };
-    let permit = match record.begin(intent, now) {
-        Ok(permit) => permit,
-        Err(full @ Begin::Full) => return held(moved, Hold::new("TooManyLaunches", full.to_string())),
-        Err(Begin::Open(_)) => return Ok(moved),
-    };
-    let (payload, joining) = if provider.spec.type_ == ProviderType::Static {
-        join::of_node(&chosen.offer.id.0)
-    } else {
-        join::payload(rent, &moved.claim, &record, now).await?
-    };
-    let choosing = Choosing { chosen, joining };
-    let claim = reconcile::persist(rent, &moved.claim, world, &record, &choosing, now).await?;
+    let Placed { claim, record, permit, payload, choosing, driver } = placed;
+    let at = choosing.chosen.offer.provider.clone();
     let Advance { record, again, news, .. } =
         launch(permit, &record, name, payload, &*driver, &*rent.pipeline.clock).await;
     // An offer that could not be asked for yet is still there: asking for all again would only take the vendor's next turn.
@@ -170,6 +153,56 @@ async fn place(
     }
     tell(rent, &claim, world, &at, &record, &news).await?;
     Ok(Moved { claim, record, choosing: Some(choosing), hold: None, again, forgot_token: false })
+}
+
+/// What was decided and is written down: it may be rented.
+struct Placed {
+    claim: NodeClaim,
+    record: Record,
+    permit: Permit,
+    payload: Payload,
+    choosing: Choosing,
+    driver: Arc<dyn Driver>,
+}
+
+/// Chooses, and writes the intent down. One claim at a time, each by what the claims before it have written down: so that
+/// no limit is passed by two that are decided at once.
+async fn decide(
+    rent: &Rent,
+    world: &World,
+    moved: &Moved,
+    offered: Offered,
+    now: Timestamp,
+) -> Result<Result<Placed, Hold>, Error> {
+    let _one_at_a_time = rent.deciding.lock().await;
+    let claims = rent.pipeline.list(&moved.claim.namespace().unwrap_or_default()).await?;
+    let world = World { claims, ..world.clone() };
+    let chosen = match choice(&moved.claim, &world, &moved.record, offered, now) {
+        Ok(chosen) => chosen,
+        Err(hold) => return Ok(Err(hold)),
+    };
+    let at = &chosen.offer.provider;
+    let gone = || Hold::new("ProviderNotFound", format!("Provider `{at}` does not exist any more"));
+    let Some(provider) = world.providers.get(at) else { return Ok(Err(gone())) };
+    let driver = match rent.drivers.of(&rent.pipeline, provider).await? {
+        Ok(driver) => driver,
+        Err(hold) => return Ok(Err(hold)),
+    };
+    let mut record = moved.record.clone();
+    let disk_gib = needs::job(&moved.claim).needs.disk_gib;
+    let intent = Intent { offer: chosen.offer.clone(), disk_gib, bid: chosen.bid };
+    let permit = match record.begin(intent, now) {
+        Ok(permit) => permit,
+        Err(full) => return Ok(Err(Hold::new("TooManyLaunches", full.to_string()))),
+    };
+    let (payload, joining) = if provider.spec.type_ == ProviderType::Static {
+        join::of_node(&chosen.offer.id.0)
+    } else {
+        join::payload(rent, &moved.claim, &record, now).await?
+    };
+    let choosing = Choosing { chosen, joining };
+    let claim = reconcile::persist(rent, &moved.claim, &world, &record, &choosing, now).await?;
+    Ok(Ok(Placed { claim, record, permit, payload, choosing, driver }))
 }
 
 /// An offer that was chosen, by itself.
@@ -185,28 +218,32 @@ pub struct Chosen {
     pub bid: Option<PricePerHour>,
 }
 
-/// What a look at the market came to.
-enum Found {
-    /// This is taken.
-    Offer(Box<Chosen>),
-    /// Nothing can be taken.
-    Nothing(Hold),
-    /// A Provider will tell in a moment what it has.
-    Soon(Hold, Duration),
+/// What Providers offer, and which of them were not heard.
+#[derive(Debug, Default)]
+struct Offered {
+    offers: Vec<Offer>,
+    silent: Vec<String>,
+    /// After how long all of those can be heard that were only asked too often: one of them may be the cheapest.
+    soon: Option<Duration>,
 }
 
-/// Asks every Provider that may be rented from, and chooses. One that does not answer holds up no other; one that was just
-/// asked too often is waited for, since it may be the cheapest.
-async fn choice(
+/// For how long a claim has been there.
+fn age(claim: &NodeClaim, now: Timestamp) -> SignedDuration {
+    claim.metadata.creation_timestamp.as_ref().map_or(SignedDuration::ZERO, |made| now.duration_since(made.0))
+}
+
+/// Asks every Provider that may be rented from. One that does not answer holds up no other.
+async fn ask(
     rent: &Rent,
     claim: &NodeClaim,
     world: &World,
-    home: Home<'_>,
+    record: &Record,
     now: Timestamp,
-) -> Result<Found, Error> {
-    let bounds = match bounds::bounds(claim, home, world, now) {
-        Ok(bounds) => bounds,
-        Err(hold) => return Ok(Found::Nothing(hold)),
+) -> Result<Result<Offered, Hold>, Error> {
+    let bounds = bounds::home(claim, world).and_then(|home| bounds::bounds(claim, home, world, record, now));
+    let bounds = match bounds {
+        Ok(within) => within.bounds,
+        Err(hold) => return Ok(Err(hold)),
     };
     let job = needs::job(claim);
     let query = Query {
@@ -217,45 +254,62 @@ async fn choice(
         disk_gib: job.needs.disk_gib,
         most: None,
     };
-    let (mut offers, mut silent, mut soon) = (Vec::new(), Vec::new(), None);
-    for (name, seller) in &bounds.sellers {
-        let Some(provider) = world.providers.get(name).filter(|_| seller.closed.is_none()) else { continue };
+    let mut offered = Offered::default();
+    for name in bounds.sellers.keys() {
+        let closed = bounds.sellers.get(name).is_some_and(|seller| seller.closed.is_some());
+        let Some(provider) = world.providers.get(name).filter(|_| !closed) else { continue };
         match rent.drivers.of(&rent.pipeline, provider).await? {
-            Err(hold) => silent.push(format!("{name}: {}", hold.message)),
+            Err(hold) => offered.silent.push(format!("{name}: {}", hold.message)),
             Ok(driver) => match rent.market.offers(provider, &*driver, &query, now).await {
-                Ok(found) => offers.extend(found),
+                Ok(found) => offered.offers.extend(found),
                 Err(error @ Throttled { after, .. }) if after <= PATIENCE.0 => {
-                    soon = soon.max(Some(after));
-                    silent.push(format!("{name}: {error}"));
+                    offered.soon = offered.soon.max(Some(after));
+                    offered.silent.push(format!("{name}: {error}"));
                 }
-                Err(error) => silent.push(format!("{name}: {error}")),
+                Err(error) => offered.silent.push(format!("{name}: {error}")),
             },
         }
     }
-    if let Some(after) = soon.filter(|_| age(claim, now) < PATIENCE.1) {
-        let hold = Hold::new("WaitingForOffers", silent.join("; "));
-        return Ok(Found::Soon(hold, after + Duration::from_millis(100)));
-    }
-    let chosen = choose(&offers, &job, &bounds, &needs::throughput(home.pool), now);
-    Ok(match chosen {
+    Ok(Ok(offered))
+}
+
+/// Pure: the offer that is taken.
+///
+/// # Errors
+/// [`Hold`]: none will do, or there is no room.
+fn choice(
+    claim: &NodeClaim,
+    world: &World,
+    record: &Record,
+    offered: Offered,
+    now: Timestamp,
+) -> Result<Chosen, Hold> {
+    let home = bounds::home(claim, world)?;
+    let within = bounds::bounds(claim, home, world, record, now)?;
+    let job = needs::job(claim);
+    let Offered { mut offers, silent, soon: _ } = offered;
+    match choose(&offers, &job, &within.bounds, &needs::throughput(home.pool), now) {
         Ok(mut choices) if !choices.is_empty() => {
             let choice = choices.swap_remove(0);
             let offer = offers.swap_remove(choice.offer);
-            let class = MachineClass::of(&offer, job.needs.gpus);
-            Found::Offer(Box::new(Chosen { class, bid: choice.bid, offer, choice }))
+            Ok(Chosen { class: MachineClass::of(&offer, job.needs.gpus), bid: choice.bid, offer, choice })
         }
-        Ok(_) => Found::Nothing(Hold::new("NoOffer", "nothing is for rent")),
+        Ok(_) => Err(Hold::new("NoOffer", "nothing is for rent")),
         Err(none) => {
-            let others =
-                if silent.is_empty() { String::new() } else { format!("; not heard: {}", silent.join("; ")) };
-            Found::Nothing(Hold::new("NoOffer", format!("{none}{others}")))
+            let closed = within
+                .bounds
+                .sellers
+                .iter()
+                .filter_map(|(name, seller)| Some(format!("`{name}` is {}", seller.closed.as_ref()?)));
+            let others = listed("not asked", closed.collect()) + &listed("not heard", silent);
+            Err(Hold::new("NoOffer", format!("{}{others}", within.explain(&none))))
         }
-    })
+    }
 }
 
-/// For how long a claim has been there.
-fn age(claim: &NodeClaim, now: Timestamp) -> SignedDuration {
-    claim.metadata.creation_timestamp.as_ref().map_or(SignedDuration::ZERO, |made| now.duration_since(made.0))
+/// What stands at the end of a sentence.
+fn listed(what: &str, all: Vec<String>) -> String {
+    if all.is_empty() { String::new() } else { format!("; {what}: {}", all.join("; ")) }
 }
 
 /// Tells what happened: as events, and to the Provider that it happened at.

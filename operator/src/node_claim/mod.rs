@@ -4,14 +4,17 @@
 //! finalizer goes: `cooperator_rental` decides that and this folder persists it. What is known of the machine inside the
 //! cluster, its node, is decided here.
 
+mod books;
 mod bounds;
 mod cleanup;
 mod dereference;
 mod follow;
 mod join;
+mod limits;
 mod machine;
 mod needs;
 mod node;
+mod purse;
 mod reconcile;
 mod record;
 mod requests;

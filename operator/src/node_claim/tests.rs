@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::{Node, Secret};
 use serde_json::json;
 
 mod lent;
+mod limits;
 
 use crate::testing::HOME;
 use crate::testing::market::{Renting, billed, told};

@@ -2,21 +2,17 @@
 
 use cooperator_api::common::condition;
 use cooperator_api::node_claim::NodeClaim;
-use cooperator_core::money::Amount;
 use cooperator_core::time::{SignedDuration, Timestamp, later};
 use cooperator_rental::{Reason, Record, Wish};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use super::bounds;
 use super::dereference::World;
 use super::node::{self, Stage, Verdict};
-use super::record;
+use super::purse;
 use crate::domain::{duration, parse_time};
 
 /// How long the pods of a machine that is to end have to write a checkpoint and go: the grace of a run, and a little.
 const DRAIN: SignedDuration = SignedDuration::from_secs(140);
-/// Seconds of the machine's price that are kept back from its budget: the drain, and the vendor's time to end it.
-const MARGIN: SignedDuration = SignedDuration::from_secs(300);
 
 /// What a claim wants of its machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -60,7 +56,7 @@ pub fn intention(
     if world.tune.is_none() && claim.spec.fine_tune_ref.is_some() {
         return over(Reason::Released, "its FineTune does not exist any more".into());
     }
-    if let Some(message) = spent(claim, record, now) {
+    if let Some(message) = spent(claim, world, record, now) {
         return over(Reason::BudgetSpent, message);
     }
     if let Some(message) = expired(claim, record, now) {
@@ -103,14 +99,11 @@ fn was_ready(claim: &NodeClaim) -> bool {
     conditions.iter().any(|found| found.type_ == condition::INITIALIZED && found.status == "True")
 }
 
-/// Whether what the machine may cost is about to be spent.
-fn spent(claim: &NodeClaim, record: &Record, now: Timestamp) -> Option<String> {
+/// Whether a budget that pays for the machine is about to be spent.
+fn spent(claim: &NodeClaim, world: &World, record: &Record, now: Timestamp) -> Option<String> {
     record.kept()?;
-    let most: Amount = bounds::amount(claim.spec.budget.as_deref()?).ok()?;
-    let launches = &claim.status.as_ref()?.launches;
-    let soon = record::cost(record, launches, later(now, MARGIN)).ok()?;
-    let spent = record::cost(record, launches, now).ok()?;
-    (soon >= most).then(|| format!("{spent} are spent of spec.budget {most}: the rest pays for its end"))
+    let currency = world.collective.as_ref().map_or("", |home| &home.spec.treasury.currency);
+    purse::is_empty_soon(&purse::purses(claim, world, record, now).ok()?, currency)
 }
 
 fn expired(claim: &NodeClaim, record: &Record, now: Timestamp) -> Option<String> {

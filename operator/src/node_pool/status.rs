@@ -6,14 +6,12 @@ use cooperator_api::fine_tune::FineTune;
 use cooperator_api::node_claim::NodeClaim;
 use cooperator_api::node_pool::{NodePool, NodePoolStatus};
 use cooperator_api::provider::Provider;
-use cooperator_core::money::{Amount, PricePerHour};
-use cooperator_core::period::Period;
+use cooperator_core::money::PricePerHour;
 use cooperator_core::time::Timestamp;
 use kube::ResourceExt as _;
 
-use super::learn;
-use crate::domain::{Finding, parse_time};
-use crate::settlement::periods::length;
+use super::{bills, learn};
+use crate::domain::Finding;
 
 /// What a pool's status is made from.
 #[derive(Clone, Debug, Default)]
@@ -41,12 +39,14 @@ pub fn status(pool: &NodePool, world: &World, now: Timestamp) -> NodePoolStatus 
     let price = prices.map(PricePerHour::micros).fold(0, u64::saturating_add);
     let currency = world.collective.as_ref().map_or("", |home| &home.spec.treasury.currency);
     let before = pool.status.as_ref().map(|status| status.throughput.clone()).unwrap_or_default();
+    let bills = bills::bills(pool, world, now);
     NodePoolStatus {
         observed_generation: pool.metadata.generation,
         conditions: Vec::new(),
         machines: Some(i32::try_from(rented.len()).unwrap_or(i32::MAX)),
         price_per_hour: Some(PricePerHour::from_micros(price).to_string()),
-        spent: Some(Money { amount: spent(pool, world, now).to_string(), currency: currency.to_owned() }),
+        spent: Some(Money { amount: bills::sum(&bills).to_string(), currency: currency.to_owned() }),
+        bills,
         throughput: learn::throughput(before, &name, &world.tunes),
     }
 }
@@ -54,24 +54,6 @@ pub fn status(pool: &NodePool, world: &World, now: Timestamp) -> NodePoolStatus 
 /// Whether something may be rented for it now.
 fn is_rented(claim: &NodeClaim) -> bool {
     claim.status.iter().flat_map(|status| &status.launches).any(|launch| launch.confirmed_at.is_none())
-}
-
-/// What machines of the pool have cost that were rented in the present period of its budget.
-pub fn spent(pool: &NodePool, world: &World, now: Timestamp) -> Amount {
-    let own = pool.spec.limits.budget.as_ref().map(|budget| budget.period);
-    let home = world.collective.as_ref().map(|home| home.spec.treasury.settlement_period);
-    let present = own.or(home).and_then(|period| length(period).containing(now).ok());
-    let machines =
-        world.tunes.iter().filter_map(|tune| tune.status.as_ref()).flat_map(|status| &status.machines);
-    let here = machines.filter(|machine| {
-        machine.node_pool == pool.name_any() && is_in(present.as_ref(), &machine.started_at)
-    });
-    here.filter_map(|machine| machine.cost.parse().ok())
-        .fold(Amount::ZERO, |sum, cost| sum.plus(cost).unwrap_or(sum))
-}
-
-fn is_in(period: Option<&Period>, time: &str) -> bool {
-    period.is_none_or(|period| parse_time(time).is_some_and(|at| period.contains(at)))
 }
 
 /// What is found.

@@ -18,7 +18,7 @@ use std::sync::Arc;
 
 use cooperator_providers::Tenant;
 use cooperator_telemetry::metrics::Metrics;
-use tokio::sync::OnceCell;
+use tokio::sync::{Mutex, OnceCell};
 
 use crate::pipeline::{Error, Pipeline};
 
@@ -34,6 +34,8 @@ pub struct Rent {
     pub market: Market,
     /// What is counted.
     pub gauges: Gauges,
+    /// Held by whoever decides what to rent: one claim at a time.
+    pub deciding: Mutex<()>,
     tenant: OnceCell<Tenant>,
 }
 
@@ -42,7 +44,15 @@ impl Rent {
     pub fn new(pipeline: Arc<Pipeline>, site: Site, metrics: &Metrics) -> Self {
         let gauges = Gauges::new(metrics);
         let drivers = Drivers::new(pipeline.clock.clone(), gauges.calls.clone());
-        Self { pipeline, site, drivers, market: Market::default(), gauges, tenant: OnceCell::new() }
+        Self {
+            pipeline,
+            site,
+            drivers,
+            market: Market::default(),
+            gauges,
+            deciding: Mutex::default(),
+            tenant: OnceCell::new(),
+        }
     }
 
     /// Whose machines are ours: this cluster's.

@@ -240,11 +240,28 @@ pub struct NodePoolStatus {
     /// What machines cost in the budget's period; without a budget, in the Collective's, else in this month.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub spent: Option<Money>,
+    /// What each machine cost that was rented in that period, those included that are gone. At most 256.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 256))]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["uid".into()]))]
+    pub bills: Vec<Bill>,
     /// How fast kinds of machines trained, as measured, each base model and machine once. At most 256.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["baseModel".into(), "machine".into()]))]
     pub throughput: Vec<Throughput>,
+}
+
+/// What one machine costs.
+#[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Bill {
+    /// `metadata.uid` of its NodeClaim.
+    pub uid: String,
+    /// When it was rented, RFC 3339.
+    pub started_at: String,
+    /// So far, or in the end: decimal string in the treasury's currency.
+    pub cost: String,
 }
 
 /// How fast one kind of machine trains one base model.
