@@ -15,7 +15,8 @@ use crate::domain::Finding;
 use crate::events::Events;
 
 /// Conditions that are False when all is well.
-const ABNORMAL: [&str; 4] = [condition::FAILED, condition::SUSPENDED, condition::REVOKED, condition::EXPIRED];
+const ABNORMAL: [&str; 5] =
+    [condition::EMPTY, condition::FAILED, condition::SUSPENDED, condition::REVOKED, condition::EXPIRED];
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]

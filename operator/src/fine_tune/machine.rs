@@ -4,6 +4,7 @@ use cooperator_api::common::{Attempt, condition};
 use cooperator_api::fine_tune::{FineTune, FineTuneStatus};
 use cooperator_api::node_claim::NodeClaim;
 use cooperator_core::money::PricePerHour;
+use cooperator_rental::Reason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
 
@@ -61,7 +62,13 @@ fn under_way(name: &str, claims: &[NodeClaim]) -> Need {
                 "its machine is to end ({}: {}): it goes on from its checkpoint on another",
                 why.reason, why.message
             );
-            Need::Leave(machine, Failure::new(FailureKind::Preempted, message))
+            // One to which its pod never came says something of the run: that is not tried for ever.
+            let kind = if why.reason == Reason::Idle.label() {
+                FailureKind::Stalled
+            } else {
+                FailureKind::Preempted
+            };
+            Need::Leave(machine, Failure::new(kind, message))
         }
         None => Need::Use(machine),
     }

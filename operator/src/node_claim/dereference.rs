@@ -97,7 +97,7 @@ async fn node(pipeline: &Pipeline, name: &str) -> Result<Option<Node>, Error> {
     api.get_opt(name).await.map_err(read)
 }
 
-/// The pods of the namespace that are on a node and have not ended, or not gone.
+/// The pods of the namespace that were put on a node and have not ended, or not gone.
 async fn pods(pipeline: &Pipeline, namespace: &str, node: &str) -> Result<Vec<Pod>, Error> {
     let api: Api<Pod> = Api::namespaced(pipeline.client.clone(), namespace);
     let there = ListParams::default().fields(&format!("spec.nodeName={node}"));
@@ -108,5 +108,7 @@ async fn pods(pipeline: &Pipeline, namespace: &str, node: &str) -> Result<Vec<Po
         let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
         !matches!(phase, Some("Succeeded" | "Failed")) || pod.metadata.deletion_timestamp.is_some()
     };
-    Ok(found.into_iter().filter(lives).collect())
+    // What is on every node is nobody's work.
+    let is_everywhere = |pod: &Pod| pod.owner_references().iter().any(|owner| owner.kind == "DaemonSet");
+    Ok(found.into_iter().filter(|pod| lives(pod) && !is_everywhere(pod)).collect())
 }

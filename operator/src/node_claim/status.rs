@@ -155,6 +155,7 @@ pub fn findings(
             ("Registering", "it is no node yet".to_owned()),
         ),
         initialized(claim, stage, verdict),
+        empty(world, stage),
         match &ending {
             Some(why) => {
                 Finding::yes(condition::INSTANCE_TERMINATING, why.reason.clone(), why.message.clone())
@@ -181,6 +182,19 @@ fn initialized(claim: &NodeClaim, stage: Stage, verdict: &Verdict) -> Finding {
         ("Verified", "it is what was rented"),
         ("Initializing", message),
     )
+}
+
+/// Whether nothing runs there: since when is how long it may be idle.
+fn empty(world: &World, stage: Stage) -> Finding {
+    match stage {
+        Stage::Initialized if world.pods.is_empty() => {
+            Finding::yes(condition::EMPTY, "NoWork", "no pod is on its node")
+        }
+        Stage::Initialized => Finding::no(condition::EMPTY, "Working", "pods are on its node"),
+        Stage::Absent | Stage::Registered => {
+            Finding::no(condition::EMPTY, "NoNode", "it is no node that can work")
+        }
+    }
 }
 
 fn found(type_: &'static str, holds: bool, yes: (&str, &str), no: (&str, String)) -> Finding {

@@ -62,6 +62,9 @@ pub fn intention(
     if let Some(message) = expired(claim, record, now) {
         return over(Reason::Expired, message);
     }
+    if let Some(message) = idle(claim, world, record, now) {
+        return over(Reason::Idle, message);
+    }
     // A machine that has worked is not replaced: its work goes on elsewhere, on a claim of its own.
     let lost = record
         .launches
@@ -110,6 +113,23 @@ fn expired(claim: &NodeClaim, record: &Record, now: Timestamp) -> Option<String>
     let since = record.kept()?.from();
     let end = later(since, duration(&claim.spec.expire_after));
     (now >= end).then(|| format!("it was kept for spec.expireAfter {}", claim.spec.expire_after))
+}
+
+/// Whether a machine that can work has had none for longer than its Provider or its pool has patience.
+fn idle(claim: &NodeClaim, world: &World, record: &Record, now: Timestamp) -> Option<String> {
+    record.kept()?;
+    let launch = record.open().filter(|_| world.pods.is_empty())?;
+    let conditions = &claim.status.as_ref()?.conditions;
+    let empty = conditions.iter().find(|found| found.type_ == condition::EMPTY && found.status == "True")?;
+    let since = parse_time(&empty.last_transition_time.0.to_string())?;
+    let own = world.providers.get(&launch.provider).map(|provider| provider.spec.timeouts.idle.as_str());
+    let pool = world.pool.as_ref().map(|pool| pool.spec.disruption.consolidate_after.as_str());
+    let fields =
+        [(own, "timeouts.idle of its Provider"), (pool, "disruption.consolidateAfter of its NodePool")];
+    let longest = fields.into_iter().filter_map(|(most, field)| Some((duration(most?), field)));
+    let (most, field) = longest.max_by_key(|(most, _)| *most)?;
+    let message = || format!("no pod has been on its node since {since}, for longer than {field} ({most:#})");
+    (now >= later(since, most)).then(message)
 }
 
 /// Whether a machine that runs has not become a node in time.

@@ -67,7 +67,7 @@ impl Renting {
                 "metadata": { "name": name },
                 "spec": {
                     "collectiveRef": { "name": HOME }, "type": "Hetzner", "secretRef": { "name": "key" },
-                    "timeouts": { "launch": "10m", "registration": "15m", "idle": "5m" },
+                    "timeouts": { "launch": "10m", "registration": "15m", "idle": "24h" },
                 },
             }),
         );
@@ -87,7 +87,7 @@ impl Renting {
             "metadata": { "name": name },
             "spec": {
                 "collectiveRef": { "name": HOME }, "type": "Static", "machines": nodes.iter().map(machine).collect::<Vec<_>>(),
-                "timeouts": { "launch": "10m", "registration": "15m", "idle": "5m" },
+                "timeouts": { "launch": "10m", "registration": "15m", "idle": "24h" },
             },
         }));
         for node in nodes {

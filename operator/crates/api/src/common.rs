@@ -49,6 +49,8 @@ pub mod condition {
     pub const REGISTERED: &str = "Registered";
     /// NodeClaim: the node is ready, has the resources that were rented, and its start-up taints are gone.
     pub const INITIALIZED: &str = "Initialized";
+    /// NodeClaim: nothing runs on the node.
+    pub const EMPTY: &str = "Empty";
     /// NodeClaim: the machine is being given back.
     pub const INSTANCE_TERMINATING: &str = "InstanceTerminating";
     /// NodeClaim: nothing costs any more, and what it cost is final.

@@ -192,7 +192,8 @@ pub struct Disruption {
     /// WhenEmpty: once nothing runs on it. Default: WhenEmpty.
     #[serde(default)]
     pub consolidation_policy: ConsolidationPolicy,
-    /// How long it is kept without work, for work that may come: hours, minutes and seconds, 0s to 24h. Default: 0s.
+    /// How long it is kept without any pod, for work that may come, if that is longer than `timeouts.idle` of its Provider:
+    /// hours, minutes and seconds, 0s to 24h. What a FineTune needs no more goes at once. Default: 0s.
     #[serde(default = "default_consolidate_after")]
     #[schemars(length(max = 16))]
     #[x_kube(validation = rule::duration("0s", "24h"))]

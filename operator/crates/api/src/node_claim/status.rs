@@ -17,7 +17,7 @@ pub struct NodeClaimStatus {
     /// Generation of the spec this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready, Launched, Registered, Initialized, InstanceTerminating, Accounted.
+    /// Ready, Launched, Registered, Initialized, Empty, InstanceTerminating, Accounted.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Conditions,

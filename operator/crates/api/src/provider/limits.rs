@@ -34,7 +34,8 @@ pub struct Timeouts {
     #[schemars(length(max = 16))]
     #[x_kube(validation = rule::duration("30s", "24h"))]
     pub registration: String,
-    /// From then without work until it is given back: hours, minutes and seconds, 30s to 24h. Default: 5m.
+    /// From then, or from the end of its last pod, without any pod until it is given back, unless
+    /// `disruption.consolidateAfter` of its NodePool is longer: hours, minutes and seconds, 30s to 24h. Default: 5m.
     #[serde(default = "default_idle")]
     #[schemars(length(max = 16))]
     #[x_kube(validation = rule::duration("30s", "24h"))]
