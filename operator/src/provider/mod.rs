@@ -1,6 +1,7 @@
 //! `Provider`: an account with a vendor. What it offers is asked now and then; every machine of ours there must have a
 //! claim, and one that has none is ended.
 
+mod books;
 mod note;
 mod orphans;
 mod reconcile;

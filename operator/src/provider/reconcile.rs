@@ -9,6 +9,7 @@ use cooperator_providers::Query;
 use kube::ResourceExt as _;
 use kube::runtime::controller::Action;
 
+use super::books;
 use super::orphans::{self, Collected};
 use super::status::{self, Seen};
 use crate::pipeline::{Error, again};
@@ -35,7 +36,11 @@ pub async fn reconcile(provider: Arc<Provider>, rent: Arc<Rent>) -> Result<Actio
         Err(hold) => Seen { hold: Some(hold), ..Seen::default() },
         Ok(driver) => {
             let offers = rent.market.offers(&provider, &*driver, &Query::default(), now).await; // client
-            let collected = orphans::collect(&rent, &provider, &*driver).await?; // client
+            let mut collected = orphans::collect(&rent, &provider, &*driver).await?; // client
+            if let (Ok(collected), Some(home)) = (&mut collected, &collective) {
+                let strays = std::mem::take(&mut collected.strays);
+                collected.strays = books::book(pipeline, &provider, home, strays, now).await?; // client
+            }
             Seen { hold: None, offers: Some(offers), collected: Some(collected) }
         }
     };

@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use cooperator_api::collective::Collective;
 use cooperator_api::provider::{Provider, ProviderStatus};
 use cooperator_core::time::SignedDuration;
 use cooperator_providers::testing::Fault;
@@ -7,7 +8,8 @@ use cooperator_providers::{State, Verb};
 use serde_json::json;
 
 use super::reconcile::reconcile;
-use crate::testing::market::Renting;
+use crate::testing::HOME;
+use crate::testing::market::{Renting, billed};
 
 /// Looks at the Provider for so many seconds, as often as it asks to be looked at.
 async fn run(renting: &Renting, name: &str, seconds: i64) -> ProviderStatus {
@@ -118,4 +120,50 @@ async fn a_list_that_is_not_whole_ends_nothing() {
     vendor.fail_always(Verb::List, Fault::Malformed);
     run(&renting, "one", 120).await;
     assert_eq!(vendor.instances()[0].state, State::Running);
+}
+
+#[tokio::test]
+async fn what_a_machine_without_a_claim_cost_is_in_the_books_once_and_only_once() {
+    let renting = Renting::new().await;
+    let vendor = renting.provider("one", &[("a", "0.60")]);
+    renting.claim("m", json!({}));
+    renting.run("m", 60).await;
+    renting.cluster.remove("cooperator.dev/v1alpha1", "nodeclaims", "m");
+    let status = run(&renting, "one", 3600).await;
+    let home: Collective = renting.cluster.read("collectives", HOME);
+    let departed = home.status.unwrap().departed;
+    assert_eq!(departed.len(), 1, "{departed:?}");
+    assert_eq!(departed[0].cost, billed(&vendor).to_string());
+    assert!(departed[0].fine_tune.contains("of Provider one"), "{departed:?}");
+    assert_eq!(status.strays[0].booked.as_ref(), Some(&departed[0].cost));
+    // The period is settled, and the line goes: it does not come back.
+    renting.cluster.edit("collectives", HOME, |home: &mut Collective| {
+        home.status.get_or_insert_default().departed.clear();
+    });
+    run(&renting, "one", 120).await;
+    let home: Collective = renting.cluster.read("collectives", HOME);
+    assert!(home.status.unwrap().departed.is_empty());
+}
+
+#[tokio::test]
+async fn an_operator_killed_after_any_write_books_a_stray_once() {
+    for cut in 1..=8 {
+        let renting = Renting::new().await;
+        let vendor = renting.provider("one", &[("a", "0.60")]);
+        renting.claim("m", json!({}));
+        renting.run("m", 60).await;
+        renting.cluster.remove("cooperator.dev/v1alpha1", "nodeclaims", "m");
+        renting.cluster.cut_after(renting.cluster.writes().len() + cut);
+        for _ in 0..720 {
+            for _ in 0..6 {
+                let provider: Arc<Provider> = Arc::new(renting.cluster.read("providers", "one"));
+                drop(reconcile(provider, renting.rent.clone()).await);
+            }
+            renting.cluster.clock.advance(SignedDuration::from_secs(5));
+        }
+        let home: Collective = renting.cluster.read("collectives", HOME);
+        let departed = home.status.unwrap().departed;
+        assert_eq!(departed.len(), 1, "cut after write {cut}: {departed:?}");
+        assert_eq!(departed[0].cost, billed(&vendor).to_string(), "cut after write {cut}");
+    }
 }

@@ -7,6 +7,7 @@ use std::io::{self, Write as _};
 use anyhow::Result;
 use cooperator_api::collective::{Collective, Departed};
 use cooperator_api::fine_tune::{FineTune, RentedMachine};
+use cooperator_api::provider::{Provider, Stray};
 use kube::ResourceExt as _;
 use serde::Serialize;
 
@@ -37,10 +38,21 @@ struct Cost {
     machine: RentedMachine,
 }
 
+/// A machine that had no claim.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Lost {
+    provider: String,
+    #[serde(flatten)]
+    stray: Stray,
+}
+
 /// All that is known of costs.
 #[derive(Clone, Debug, Default, Serialize)]
 struct Costs {
     machines: Vec<Cost>,
+    /// Machines that had no claim and were ended.
+    strays: Vec<Lost>,
     /// Of FineTunes that are no more, and not settled yet.
     departed: Vec<Departed>,
 }
@@ -54,8 +66,11 @@ pub async fn costs(access: &Access, options: &Options) -> Result<()> {
         Some(name) => vec![access.get(name).await?],
         None => access.list().await?,
     };
-    let homes: Vec<Collective> = if options.name.is_none() { access.list().await? } else { Vec::new() };
-    let costs = of(&tunes, &homes);
+    let (homes, providers): (Vec<Collective>, Vec<Provider>) = match options.name {
+        Some(_) => (Vec::new(), Vec::new()),
+        None => (access.list().await?, access.list().await?),
+    };
+    let costs = of(&tunes, &providers, &homes);
     if options.focus {
         write!(io::stdout(), "{}", focus::csv(&costs.machines)?)?;
         return Ok(());
@@ -63,14 +78,21 @@ pub async fn costs(access: &Access, options: &Options) -> Result<()> {
     output::print(options.output, &costs, || table(&costs))
 }
 
-fn of(tunes: &[FineTune], homes: &[Collective]) -> Costs {
+fn of(tunes: &[FineTune], providers: &[Provider], homes: &[Collective]) -> Costs {
     let mut machines: Vec<Cost> = tunes.iter().flat_map(of_tune).collect();
     machines.sort_by(|one, other| {
         (&one.machine.started_at, &one.machine.uid).cmp(&(&other.machine.started_at, &other.machine.uid))
     });
     let departed =
         homes.iter().filter_map(|home| home.status.as_ref()).flat_map(|status| status.departed.clone());
-    Costs { machines, departed: departed.collect() }
+    // Those are told by their Providers.
+    let departed = departed.filter(|departed| !departed.uid.starts_with("stray/"));
+    Costs { machines, strays: providers.iter().flat_map(of_provider).collect(), departed: departed.collect() }
+}
+
+fn of_provider(provider: &Provider) -> Vec<Lost> {
+    let strays = provider.status.clone().unwrap_or_default().strays;
+    strays.into_iter().map(|stray| Lost { provider: provider.name_any(), stray }).collect()
 }
 
 fn of_tune(tune: &FineTune) -> Vec<Cost> {
@@ -98,6 +120,18 @@ fn table(costs: &Costs) -> String {
             format!("{} {currency}{}", machine.cost, if machine.is_final { "" } else { " so far" }),
         ]
     });
+    let strays = costs.strays.iter().map(|Lost { provider, stray }| {
+        let machine = &stray.machine;
+        [
+            "none".into(),
+            provider.clone(),
+            format!("{}, without a claim", machine.instance),
+            machine.since.clone().unwrap_or_else(|| machine.made_at.clone()),
+            machine.ended_at.clone().unwrap_or_else(|| "is being ended".into()),
+            machine.hourly.clone().unwrap_or_default(),
+            stray.booked.clone().unwrap_or_else(|| "not final".into()),
+        ]
+    });
     let departed = costs.departed.iter().map(|departed| {
         let none = String::new;
         let ended = departed.ended_at.clone();
@@ -112,7 +146,7 @@ fn table(costs: &Costs) -> String {
         ]
     });
     let header = ["FINETUNE", "PROVIDER", "MACHINE", "FROM", "TO", "AN HOUR", "COST"];
-    output::table(header, rows.chain(departed))
+    output::table(header, rows.chain(strays).chain(departed))
 }
 
 #[cfg(test)]

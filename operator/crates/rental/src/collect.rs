@@ -29,6 +29,9 @@ pub struct Stray {
     pub name: String,
     /// What is known of it.
     pub machine: Machine,
+    /// What its tenant has put into the books for it, once that is final, in the currency of those.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub booked: Option<Amount>,
 }
 
 impl Stray {
@@ -73,8 +76,10 @@ impl Strays {
     /// Writes one down. False: there is no room before another is closed.
     fn note(&mut self, instance: &Instance, now: Timestamp) -> bool {
         if self.machines.len() >= MOST_STRAYS {
-            let Some(old) = self.machines.iter().position(|stray| stray.machine.accounted_at.is_some())
-            else {
+            let is_over = |stray: &Stray| stray.machine.accounted_at.is_some();
+            // One that stands in the books is forgotten first.
+            let booked = self.machines.iter().position(|stray| is_over(stray) && stray.booked.is_some());
+            let Some(old) = booked.or_else(|| self.machines.iter().position(is_over)) else {
                 return false;
             };
             let Some(earlier) =
@@ -86,7 +91,7 @@ impl Strays {
             self.machines.remove(old);
         }
         let machine = Machine::new(instance, now, now);
-        self.machines.push(Stray { name: instance.name.to_string(), machine });
+        self.machines.push(Stray { name: instance.name.to_string(), machine, booked: None });
         true
     }
 
@@ -179,7 +184,7 @@ impl Pass {
     /// Asks for the end of those that are due and have no claim still.
     async fn end(&mut self, driver: &dyn Driver, live: &Live, settles: Duration, now: Timestamp) {
         let due = self.strays.machines.iter_mut().filter(|stray| is_due(&stray.machine, now));
-        for Stray { name, machine } in due.take(MOST_DELETES) {
+        for Stray { name, machine, booked: _ } in due.take(MOST_DELETES) {
             let name = InstanceName::parse(name);
             let why = name.and_then(|name| live.judge(&name, &machine.instance, settles, now));
             let asked = if why != Some(Why::NoClaim) {

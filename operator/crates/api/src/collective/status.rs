@@ -35,19 +35,20 @@ pub struct CollectiveStatus {
     /// Run of the settlement under way.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub settling: Option<Settling>,
-    /// What FineTunes cost that were deleted before their period was settled: it is recovered all the same.
+    /// What FineTunes cost that were deleted before their period was settled, and rented machines that nobody's work was
+    /// done on: it is recovered all the same.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["uid".into()]))]
     pub departed: Vec<Departed>,
 }
 
-/// The cost of a FineTune that is no more.
+/// The cost of a FineTune that is no more, or of a machine that belonged to none.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Departed {
-    /// Its `metadata.uid`.
+    /// Its `metadata.uid`; of a machine `stray/`, its Provider and the vendor's name for it.
     pub uid: String,
-    /// Its name.
+    /// Its name; of a machine what it was.
     pub fine_tune: String,
     /// Cost of all its attempts, decimal string in the treasury's currency.
     pub cost: String,

@@ -83,4 +83,7 @@ pub struct Stray {
     pub name: String,
     /// What is known of it.
     pub machine: LaunchedMachine,
+    /// What was put into the Collective's books for it, once that is final, decimal string in the treasury's currency.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub booked: Option<String>,
 }
