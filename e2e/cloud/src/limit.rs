@@ -37,7 +37,8 @@ impl Limits {
             return None;
         }
         let limits = limits(vendor, verb);
-        let due = |limit: &Limit| self.next.get(&(account, vendor, limit.of)).copied().unwrap_or(now).max(now);
+        let due =
+            |limit: &Limit| self.next.get(&(account, vendor, limit.of)).copied().unwrap_or(now).max(now);
         let early = |limit: &Limit| {
             let earliest = due(limit).checked_sub(limit.interval * (limit.burst - 1)).unwrap_or(now);
             (now < earliest).then(|| now.duration_until(earliest).unsigned_abs())

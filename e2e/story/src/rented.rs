@@ -209,7 +209,11 @@ async fn accounted(cluster: &Cluster, tune: FineTune, progress: &Progress) -> Re
 ///
 /// # Errors
 /// When the cloud never let one of them.
-pub async fn costs(cluster: &Cluster, cloud: &Cloud, tune: &FineTune) -> Result<Vec<(RentedMachine, Amount)>> {
+pub async fn costs(
+    cluster: &Cluster,
+    cloud: &Cloud,
+    tune: &FineTune,
+) -> Result<Vec<(RentedMachine, Amount)>> {
     let truth = cloud.machines(false).await?;
     let providers: Api<Provider> = Api::namespaced(cluster.client.clone(), PRESIDENTS);
     let mut costs = Vec::new();
@@ -217,8 +221,8 @@ pub async fn costs(cluster: &Cluster, cloud: &Cloud, tune: &FineTune) -> Result<
         let provider = providers.get(&machine.provider).await?;
         let rate: ExchangeRate = provider.spec.exchange_rate.as_deref().unwrap_or("1").parse()?;
         let found = truth.iter().find(|one| one.id == machine.instance);
-        let found =
-            found.with_context(|| format!("the cloud never let {} {}", machine.provider, machine.instance))?;
+        let found = found
+            .with_context(|| format!("the cloud never let {} {}", machine.provider, machine.instance))?;
         costs.push((machine, rate.amount(found.bill.total()?)?));
     }
     Ok(costs)

@@ -71,6 +71,9 @@ enum Refusal {
     /// Out of the run's scope; says which of the requests, and what is allowed.
     #[error("request {0}: {1}")]
     OutOfScope(usize, String),
+    /// What is to be written is there, by another run, and stays as it is.
+    #[error("request {0}: another run has published this adapter: it is not written again")]
+    Published(usize),
     /// The storage, or what tells of it, is not there now.
     #[error("the storage of this run is not ready")]
     NotReady,
@@ -89,6 +92,7 @@ impl IntoResponse for Refusal {
             Self::TooMany => StatusCode::TOO_MANY_REQUESTS,
             Self::Batch => StatusCode::BAD_REQUEST,
             Self::OutOfScope(..) => StatusCode::FORBIDDEN,
+            Self::Published(_) => StatusCode::PRECONDITION_FAILED,
             Self::NotReady => StatusCode::SERVICE_UNAVAILABLE,
         };
         (status, format!("{self}\n")).into_response()
@@ -182,9 +186,7 @@ impl Desk {
                 Condition::Unpublished(digest) if fresh.contains(digest) => {}
                 Condition::Unpublished(digest) => {
                     if !inputs::may_publish(store, scope.uid, digest).await.map_err(away)? {
-                        return Err(refused(
-                            "another run has published this adapter: it is not written again",
-                        ));
+                        return Err(Refusal::Published(at + 1));
                     }
                     fresh.push(*digest);
                 }

@@ -77,7 +77,11 @@ async fn an_order_that_came_too_early_is_made_again_in_a_moment_and_counts_again
     renting.claim("m", json!({}));
     renting.run("m", 15).await;
     assert_eq!(one.instances().len(), 1);
-    assert_eq!(one.calls().iter().filter(|call| call.verb == Verb::Offers).count(), 1, "the market is still known");
+    assert_eq!(
+        one.calls().iter().filter(|call| call.verb == Verb::Offers).count(),
+        1,
+        "the market is still known"
+    );
     let provider: Provider = renting.cluster.read("providers", "one");
     let status = provider.status.unwrap_or_default();
     assert_eq!((status.failures.len(), status.blocked_hosts.len()), (0, 0), "{status:?}");

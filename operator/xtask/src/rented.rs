@@ -54,7 +54,11 @@ pub fn start(programs: &Programs, trainer: &Image, progress: &Progress) -> Resul
     let mut mirror = command(programs.path("cooperator-mirror")?, ["--listen", &address]);
     mirror.arg("--image").arg(&pause.archive).arg("--image").arg(&trainer.archive).arg("--list").arg(&list);
     processes.start("mirror", &mirror)?;
-    processes.wait("mirror", PATIENCE, || if list.exists() { Ok(()) } else { Err("no list yet".to_owned()) })?;
+    processes.wait(
+        "mirror",
+        PATIENCE,
+        || if list.exists() { Ok(()) } else { Err("no list yet".to_owned()) },
+    )?;
     processes.wait("cloud", PATIENCE, || {
         TcpStream::connect((HOST_ADDRESS, PORTS.0)).map(drop).map_err(|error| error.to_string())
     })?;

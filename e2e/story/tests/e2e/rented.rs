@@ -26,7 +26,8 @@ fn amount(text: &str) -> Amount {
 
 /// Where the local cloud answers.
 fn cloud() -> String {
-    std::env::var("COOPERATOR_E2E_CLOUD").expect("COOPERATOR_E2E_CLOUD names no cloud: run `cargo xtask test`")
+    std::env::var("COOPERATOR_E2E_CLOUD")
+        .expect("COOPERATOR_E2E_CLOUD names no cloud: run `cargo xtask test`")
 }
 
 fn examples() -> PathBuf {
@@ -64,13 +65,17 @@ async fn trainings_each_on_a_machine_of_its_own_leave_none_behind_and_cost_what_
     rented::prepare(&cluster, &examples(), &cloud, &Progress::new()).await.unwrap();
     let tiny = Tiny::make(&cluster, PRESIDENTS, "washington").await;
     tiny.reason(Kind::Dataset, "tiny", "Built").await;
-    tiny.apply("NodePool", "many", json!({
-        "collectiveRef": {"name": PRESIDENTS}, "providerRefs": [{"name": "hetzner"}],
-        "template": {"spec": {"requirements": [
-            {"key": "cooperator.dev/shape", "operator": "In", "values": ["machine"]},
-        ]}},
-        "limits": {"machines": AT_A_TIME}, "diskGi": 20,
-    }))
+    tiny.apply(
+        "NodePool",
+        "many",
+        json!({
+            "collectiveRef": {"name": PRESIDENTS}, "providerRefs": [{"name": "hetzner"}],
+            "template": {"spec": {"requirements": [
+                {"key": "cooperator.dev/shape", "operator": "In", "values": ["machine"]},
+            ]}},
+            "limits": {"machines": AT_A_TIME}, "diskGi": 20,
+        }),
+    )
     .await;
     let rentals = std::env::var("COOPERATOR_E2E_RENTALS").map_or(RENTALS, |count| count.parse().unwrap());
     let before = cloud.machines(false).await.unwrap().len();

@@ -89,7 +89,9 @@ impl RunError {
 const fn store_reason(error: &StoreError) -> FailureReason {
     match error {
         StoreError::NotFound { .. } => FailureReason::SourceNotFound,
-        StoreError::Forbidden { .. } | StoreError::NotGranted { .. } => FailureReason::SourceForbidden,
+        StoreError::Forbidden { .. } | StoreError::NotGranted { .. } | StoreError::Published { .. } => {
+            FailureReason::SourceForbidden
+        }
         StoreError::Corrupt { .. } => FailureReason::DigestMismatch,
         StoreError::Malformed { .. } => FailureReason::SourceUnreadable,
         StoreError::Unavailable { .. } | StoreError::Refused { .. } => FailureReason::StorageUnavailable,

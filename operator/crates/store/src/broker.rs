@@ -86,6 +86,7 @@ impl Broker {
             let said = answer.text().await.map_err(away)?;
             let (what, cause) = (what.to_owned(), line(format!("broker: {status} {said}").trim()));
             return Err(match status {
+                412 => Error::Published { what },
                 408 | 429 | 500.. => Error::Unavailable { what, attempts: 1, cause },
                 _ => Error::NotGranted { what, cause },
             });

@@ -53,6 +53,12 @@ pub enum Error {
         /// What the broker said.
         cause: String,
     },
+    /// What was to be written is there already, by somebody else, and stays as it is.
+    #[error("{what}: another run has published it, and it stays as it is")]
+    Published {
+        /// The object.
+        what: String,
+    },
     /// The call could not be made at all, such as to an endpoint that is no URL.
     #[error("{what}: the storage call is not possible ({cause})")]
     Invalid {

@@ -170,7 +170,10 @@ async fn what_the_broker_does_not_grant_is_not_tried_again() {
     assert!(error.to_string().contains("403 request 1: a training reads less"), "{error}");
     desk.answers(Some(StatusCode::CONFLICT));
     assert!(matches!(store.get("key").await.unwrap_err(), Error::NotGranted { .. }));
-    assert_eq!((desk.asked(), server.calls().len()), (2, 0));
+    desk.answers(Some(StatusCode::PRECONDITION_FAILED));
+    let error = store.put("key", Bytes::from_static(b"x")).await.unwrap_err();
+    assert!(matches!(error, Error::Published { .. }), "{error:?}");
+    assert_eq!((desk.asked(), server.calls().len()), (3, 0));
 }
 
 #[tokio::test]
