@@ -147,9 +147,11 @@ async fn place(
     let at = choosing.chosen.offer.provider.clone();
     let Advance { record, again, news, .. } =
         launch(permit, &record, name, payload, &*driver, &*rent.pipeline.clock).await;
-    // An offer that could not be asked for yet is still there: asking for all again would only take the vendor's next turn.
-    if !news.iter().any(News::is_too_early) {
-        rent.market.forget(&claim.namespace().unwrap_or_default(), &at);
+    let namespace = claim.namespace().unwrap_or_default();
+    match news.iter().find_map(News::turn) {
+        // An offer that could not be asked for yet is still there: asking for all again would only take the vendor's next turn.
+        Some(after) => rent.market.rest(&namespace, &at, after, rent.pipeline.clock.now()),
+        None => rent.market.forget(&namespace, &at),
     }
     tell(rent, &claim, world, &at, &record, &news).await?;
     Ok(Moved { claim, record, choosing: Some(choosing), hold: None, again, forgot_token: false })
@@ -227,6 +229,16 @@ struct Offered {
     soon: Option<Duration>,
 }
 
+impl Offered {
+    /// A Provider may be asked again after so long. The words do not count the seconds: they would be news each time.
+    fn early(&mut self, name: &str, after: Duration) {
+        if after <= PATIENCE.0 {
+            self.soon = self.soon.max(Some(after));
+        }
+        self.silent.push(format!("{name}: it was asked too often a moment ago"));
+    }
+}
+
 /// For how long a claim has been there.
 fn age(claim: &NodeClaim, now: Timestamp) -> SignedDuration {
     claim.metadata.creation_timestamp.as_ref().map_or(SignedDuration::ZERO, |made| now.duration_since(made.0))
@@ -258,14 +270,16 @@ async fn ask(
     for name in bounds.sellers.keys() {
         let closed = bounds.sellers.get(name).is_some_and(|seller| seller.closed.is_some());
         let Some(provider) = world.providers.get(name).filter(|_| !closed) else { continue };
+        let namespace = claim.namespace().unwrap_or_default();
+        if let Some(after) = rent.market.rests(&namespace, name, now) {
+            offered.early(name, after);
+            continue;
+        }
         match rent.drivers.of(&rent.pipeline, provider).await? {
             Err(hold) => offered.silent.push(format!("{name}: {}", hold.message)),
             Ok(driver) => match rent.market.offers(provider, &*driver, &query, now).await {
                 Ok(found) => offered.offers.extend(found),
-                Err(error @ Throttled { after, .. }) if after <= PATIENCE.0 => {
-                    offered.soon = offered.soon.max(Some(after));
-                    offered.silent.push(format!("{name}: {error}"));
-                }
+                Err(Throttled { after, .. }) => offered.early(name, after),
                 Err(error) => offered.silent.push(format!("{name}: {error}")),
             },
         }

@@ -88,6 +88,17 @@ async fn an_order_that_came_too_early_is_made_again_in_a_moment_and_counts_again
 }
 
 #[tokio::test]
+async fn a_vendor_that_takes_an_order_in_ten_seconds_is_not_asked_before() {
+    let renting = Renting::new().await;
+    let one = renting.provider("one", &[("a", "0.60")]);
+    one.fail_always(Verb::Create, Fault::Throttled(Duration::from_secs(10)));
+    renting.claim("m", json!({}));
+    renting.run("m", 30).await;
+    let orders = one.calls().iter().filter(|call| call.verb == Verb::Create).count();
+    assert!((2..=4).contains(&orders), "{orders}");
+}
+
+#[tokio::test]
 async fn a_provider_that_is_never_heard_holds_up_no_claim_for_long() {
     let renting = Renting::new().await;
     let (one, other) =

@@ -51,7 +51,7 @@ fn patch(
     for one in news {
         match one {
             News::Running { .. } => breaker.succeeded(&settings, launched),
-            early if early.is_too_early() => {}
+            early if early.turn().is_some() => {}
             News::Ending { reason, .. } | News::NotMade { reason, .. } if counts(*reason) => {
                 breaker.failed(&settings, now)
             }

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
 use cooperator_api::collective::Collective;
 use cooperator_api::common::condition;
 use cooperator_api::node_pool::ProviderRef;
 use cooperator_api::provider::Provider;
 use cooperator_core::market::{ExchangeRate, HostId, Offer, OfferId, Seller};
-use cooperator_core::time::{SignedDuration, Timestamp};
+use cooperator_core::time::{SignedDuration, Timestamp, later};
 use cooperator_providers::{self as providers, Driver, Query};
 use kube::ResourceExt as _;
 
@@ -17,9 +18,12 @@ use crate::domain::{Hold, parse_time};
 /// How old an answer may be. Many claims at once look at one market; what is gone by then is refused and tried elsewhere.
 const FRESH: SignedDuration = SignedDuration::from_secs(20);
 
-/// What Providers offered last, by namespace and name.
+/// What Providers offered last, and which of them may not be asked yet, by namespace and name.
 #[derive(Default)]
-pub struct Market(Mutex<HashMap<(String, String), Seen>>);
+pub struct Market {
+    seen: Mutex<HashMap<(String, String), Seen>>,
+    resting: Mutex<HashMap<(String, String), Timestamp>>,
+}
 
 struct Seen {
     at: Timestamp,
@@ -47,18 +51,33 @@ impl Market {
         let mut offers = driver.offers(query).await?;
         offers.iter_mut().for_each(|offer| offer.provider.clone_from(&name));
         let seen = Seen { at: now, query: query.clone(), offers: offers.clone() };
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(entry, seen);
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).insert(entry, seen);
         Ok(offers)
     }
 
     /// An offer was taken, or could not be: whoever looks next asks anew.
     pub fn forget(&self, namespace: &str, provider: &str) {
         let entry = (namespace.to_owned(), provider.to_owned());
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&entry);
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).remove(&entry);
+    }
+
+    /// An order came too early: the Provider is left alone for so long.
+    pub fn rest(&self, namespace: &str, provider: &str, after: Duration, now: Timestamp) {
+        let until = later(now, SignedDuration::try_from(after).unwrap_or(SignedDuration::MAX));
+        let entry = (namespace.to_owned(), provider.to_owned());
+        self.resting.lock().unwrap_or_else(PoisonError::into_inner).insert(entry, until);
+    }
+
+    /// For how long a Provider is still left alone.
+    pub fn rests(&self, namespace: &str, provider: &str, now: Timestamp) -> Option<Duration> {
+        let entry = (namespace.to_owned(), provider.to_owned());
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        resting.retain(|_, until| now < *until);
+        resting.get(&entry).map(|until| until.duration_since(now).unsigned_abs())
     }
 
     fn recent(&self, entry: &(String, String), query: &Query, now: Timestamp) -> Option<Vec<Offer>> {
-        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         let last = seen.get(entry).filter(|seen| seen.query == *query)?;
         (now.duration_since(last.at) < FRESH).then(|| last.offers.clone())
     }

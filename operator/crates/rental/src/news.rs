@@ -102,9 +102,13 @@ pub enum News {
 }
 
 impl News {
-    /// Whether nothing was made because the vendor had just been asked something else: that speaks against nobody.
-    pub const fn is_too_early(&self) -> bool {
-        matches!(self, Self::NotMade { error: Some(Error::Throttled { .. }), .. })
+    /// Where nothing was made because the vendor had just been asked something else, which speaks against nobody: after how
+    /// long it may be asked again.
+    pub const fn turn(&self) -> Option<Duration> {
+        match self {
+            Self::NotMade { error: Some(Error::Throttled { after, .. }), .. } => Some(*after),
+            _ => None,
+        }
     }
 }
 

@@ -82,16 +82,8 @@ pub async fn launch(
             news.push(News::NotMade { reason, error: Some(error) });
         }
     }
-    let again = record.open().map(|_| NOW).or_else(|| news.iter().find_map(turn));
+    let again = record.open().map(|_| NOW).or_else(|| news.iter().find_map(News::turn));
     Advance { record, changed: true, again, news }
-}
-
-/// After how long a vendor that was asked too often may be asked again: nothing stands against the offer.
-fn turn(news: &News) -> Option<Duration> {
-    match news {
-        News::NotMade { error: Some(Error::Throttled { after, .. }), .. } => Some(*after),
-        _ => None,
-    }
 }
 
 /// Whether it tells something of where the machine was: the next one there would end so too.

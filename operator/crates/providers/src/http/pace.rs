@@ -12,6 +12,9 @@ use super::Endpoint;
 /// Longest that a call waits for its turn.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
+/// What a call waits longer than it must: two calls do not take the same time to arrive.
+const LEEWAY: Duration = Duration::from_millis(50);
+
 /// What becomes of a call that comes too early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Early {
@@ -65,7 +68,7 @@ impl Pace {
             return Err(wait);
         }
         if !wait.is_zero() {
-            tokio::time::sleep(wait).await;
+            tokio::time::sleep(wait + LEEWAY).await;
         }
         Ok(())
     }
