@@ -284,6 +284,10 @@ impl Machine {
         )?;
         fs::set_permissions(disk.join("tmp"), fs::Permissions::from_mode(0o1777))
             .map_err(files::at("open to all", &disk.join("tmp")))?;
+        // What this host does before it is off is none of the machine's business.
+        let stops = disk.join("etc/rc0.d");
+        files::remove(&stops)?;
+        files::create_dir(&stops)?;
         for (name, text) in [
             ("hostname", format!("{}\n", self.name)),
             ("hosts", "127.0.0.1 localhost\n".to_owned()),

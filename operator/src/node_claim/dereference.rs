@@ -8,6 +8,7 @@ use cooperator_api::node_claim::NodeClaim;
 use cooperator_api::node_pool::NodePool;
 use cooperator_api::provider::{Provider, ProviderType};
 use cooperator_core::money::Amount;
+use cooperator_core::time::{SignedDuration, Timestamp, later};
 use futures::future::try_join_all;
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
@@ -15,6 +16,9 @@ use kube::{Api, ResourceExt as _};
 
 use super::{books, node};
 use crate::pipeline::{Error, Pipeline};
+
+/// How long a kubelet may take to say that a pod which has ended is gone.
+const TOLD_WITHIN: SignedDuration = SignedDuration::from_secs(10);
 
 /// What a NodeClaim refers to, as read.
 #[derive(Clone, Debug, Default)]
@@ -103,12 +107,24 @@ async fn pods(pipeline: &Pipeline, namespace: &str, node: &str) -> Result<Vec<Po
     let there = ListParams::default().fields(&format!("spec.nodeName={node}"));
     let read = |source| Error::Read { what: format!("the Pods on Node `{node}`"), source: Box::new(source) };
     let found = api.list(&there).await.map_err(read)?.items;
-    // One that has ended and is deleted is there until its kubelet says so, which it cannot once its machine is off.
-    let lives = |pod: &Pod| {
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        !matches!(phase, Some("Succeeded" | "Failed")) || pod.metadata.deletion_timestamp.is_some()
-    };
+    let now = pipeline.clock.now();
+    let lives = |pod: &Pod| !has_ended(pod) || is_being_told(pod, now);
     // What is on every node is nobody's work.
     let is_everywhere = |pod: &Pod| pod.owner_references().iter().any(|owner| owner.kind == "DaemonSet");
     Ok(found.into_iter().filter(|pod| lives(pod) && !is_everywhere(pod)).collect())
+}
+
+fn has_ended(pod: &Pod) -> bool {
+    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
+    matches!(phase, Some("Succeeded" | "Failed"))
+}
+
+/// Whether a pod that has ended is deleted, and its kubelet may yet say that it is gone, which it cannot once its machine is
+/// off: Kubernetes would take 40 s to notice.
+fn is_being_told(pod: &Pod, now: Timestamp) -> bool {
+    let containers = pod.status.iter().flat_map(|status| status.container_statuses.iter().flatten());
+    let ended = containers
+        .filter_map(|container| Some(container.state.as_ref()?.terminated.as_ref()?.finished_at.as_ref()?.0));
+    let last = ended.max();
+    pod.metadata.deletion_timestamp.is_some() && last.is_some_and(|last| now < later(last, TOLD_WITHIN))
 }

@@ -10,8 +10,9 @@ curl --silent --show-error --fail --max-time 5 --retry 3 --retry-connrefused --o
   --cacert /etc/cooperator/ca.crt --cert "$key" --key "$key" --request PATCH \
   --header 'Content-Type: application/strategic-merge-patch+json' --data "$condition" \
   --url "$API_SERVER/api/v1/nodes/$NODE/status" && echo "cooperator: the cluster is told"
-# Each pod has a shim.
-for ((second = 0; second < 110; second += 1)); do
-  pgrep --full containerd-shim-runc-v2 > /dev/null || exit 0
+# Each pod has a shim. Once there is none, the kubelet has to tell that they are gone.
+for ((second = 0; second < 105; second += 1)); do
+  pgrep --full containerd-shim-runc-v2 > /dev/null || break
   sleep 1
 done
+sleep 5
