@@ -45,7 +45,7 @@ pub async fn reconcile(provider: Arc<Provider>, rent: Arc<Rent>) -> Result<Actio
         }
     };
     let status = status::status(&provider, collective.as_ref(), &seen, now)?; // pure
-    let findings = status::findings(&provider, collective.as_ref(), &seen); // pure
+    let findings = status::findings(&provider, collective.as_ref(), &seen, now); // pure
     let reporter = pipeline.reporter(MANAGER, FIELDS);
     reporter.report(&*provider, &status, &findings, now).await?; // client
     let sooner = match &seen.collected {

@@ -105,7 +105,12 @@ fn cheapest(provider: &Provider, home: &Collective, offers: &[Offer]) -> Option<
 }
 
 /// What is found.
-pub fn findings(provider: &Provider, collective: Option<&Collective>, seen: &Seen) -> Vec<Finding> {
+pub fn findings(
+    provider: &Provider,
+    collective: Option<&Collective>,
+    seen: &Seen,
+    now: Timestamp,
+) -> Vec<Finding> {
     let no = |hold: &Hold| vec![Finding::held(condition::READY, hold)];
     if let Some(hold) = &seen.hold {
         return no(hold);
@@ -118,9 +123,10 @@ pub fn findings(provider: &Provider, collective: Option<&Collective>, seen: &See
     if let Err(hold) = rent::exchange(provider, home) {
         return no(&hold);
     }
-    match seen.error() {
-        Some(error) => no(&refusal(provider, error)),
-        None => vec![Finding::yes(condition::READY, "Reachable", "it answers")],
+    match (seen.error(), rent::paused(provider, now)) {
+        (Some(error), _) => no(&refusal(provider, error)),
+        (None, Some(pause)) => no(&Hold::new("Paused", format!("it answers, and is {pause}"))),
+        (None, None) => vec![Finding::yes(condition::READY, "Reachable", "it answers")],
     }
 }
 

@@ -2,7 +2,7 @@ use std::sync::Arc;
 
 use cooperator_api::collective::Collective;
 use cooperator_api::provider::{Provider, ProviderStatus};
-use cooperator_core::time::SignedDuration;
+use cooperator_core::time::{Clock as _, SignedDuration};
 use cooperator_providers::testing::Fault;
 use cooperator_providers::{State, Verb};
 use serde_json::json;
@@ -41,6 +41,21 @@ async fn a_provider_that_answers_says_what_it_offers() {
     assert_eq!(ready(&status).1, "Reachable");
     assert_eq!(status.offers, Some(2));
     assert_eq!(status.cheapest.unwrap().price_per_hour, "0.4");
+}
+
+#[tokio::test]
+async fn a_provider_that_is_paused_says_until_when() {
+    let renting = Renting::new().await;
+    renting.provider("one", &[("a", "0.60")]);
+    renting.cluster.edit("providers", "one", |provider: &mut Provider| {
+        let until = renting.cluster.clock.now() + SignedDuration::from_mins(10);
+        provider.status.get_or_insert_default().paused_until = Some(until.to_string());
+    });
+    let status = run(&renting, "one", 5).await;
+    assert_eq!(ready(&status).1, "Paused");
+    assert!(ready(&status).2.contains("paused until 2026-"), "{}", ready(&status).2);
+    renting.cluster.clock.advance(SignedDuration::from_mins(10));
+    assert_eq!(ready(&run(&renting, "one", 5).await).1, "Reachable");
 }
 
 #[tokio::test]

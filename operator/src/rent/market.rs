@@ -138,12 +138,16 @@ pub fn exchange(provider: &Provider, collective: &Collective) -> Result<Exchange
 
 /// Why nothing is rented of it now.
 fn closed(provider: &Provider, now: Timestamp) -> Option<String> {
-    let status = provider.status.as_ref()?;
-    let paused =
-        status.paused_until.as_deref().filter(|until| parse_time(until).is_some_and(|until| now < until));
-    if let Some(until) = paused {
-        return Some(format!("paused until {until} after many machines failed"));
+    if let Some(pause) = paused(provider, now) {
+        return Some(pause);
     }
+    let status = provider.status.as_ref()?;
     let ready = status.conditions.iter().find(|found| found.type_ == condition::READY)?;
     (ready.status == "False").then(|| format!("{}: {}", ready.reason, ready.message))
+}
+
+/// Until when nothing is rented of it, since many of its machines failed.
+pub fn paused(provider: &Provider, now: Timestamp) -> Option<String> {
+    let until = provider.status.as_ref()?.paused_until.as_deref()?;
+    (now < parse_time(until)?).then(|| format!("paused until {until} after many machines failed"))
 }

@@ -10,7 +10,7 @@ mod tenant;
 
 pub use drivers::{Drivers, secret_key};
 pub use gauges::Gauges;
-pub use market::{Market, OFFER, exchange, seller};
+pub use market::{Market, OFFER, exchange, paused, seller};
 pub use nodes::taken_by;
 pub use site::Site;
 
