@@ -16,6 +16,7 @@ use cooperator_rental::Record;
 use kube::ResourceExt as _;
 
 use super::dereference::World;
+use super::purse::Left;
 use super::{limits, purse};
 use crate::domain::{Hold, duration};
 use crate::rent;
@@ -56,8 +57,8 @@ pub struct Within {
     pub bounds: Bounds,
     /// Where bounds of the price of an hour come from that others use up, in words.
     prices: Vec<String>,
-    /// Where the bound of money comes from.
-    budget: Option<String>,
+    /// The bound of money, and where it comes from.
+    pub budget: Option<Left>,
 }
 
 impl Within {
@@ -65,7 +66,7 @@ impl Within {
     pub fn explain(&self, none: &NoOffer) -> String {
         let more: Vec<&str> = match none {
             NoOffer::Price { .. } => self.prices.iter().map(String::as_str).collect(),
-            NoOffer::Budget { .. } => self.budget.iter().map(String::as_str).collect(),
+            NoOffer::Budget { .. } => self.budget.iter().map(|left| left.words.as_str()).collect(),
             _ => Vec::new(),
         };
         std::iter::once(none.to_string())
@@ -102,7 +103,7 @@ pub fn bounds(
     words.extend(room.iter().map(|most| most.words.clone()));
     let bounds = Bounds {
         most_per_hour: prices.into_iter().chain(room.map(|most| most.price)).min(),
-        budget_left: budget.as_ref().map(|(left, _)| *left),
+        budget_left: budget.as_ref().map(|left| left.amount),
         deadline_seconds: u64::try_from(duration(&claim.spec.expire_after).as_secs()).ok(),
         spot: match claim.spec.spot {
             Spot::Never => market::Spot::Never,
@@ -115,7 +116,7 @@ pub fn bounds(
         shape: Some(Shape::Machine),
         sellers,
     };
-    Ok(Within { bounds, prices: words, budget: budget.map(|(_, words)| words) })
+    Ok(Within { bounds, prices: words, budget })
 }
 
 /// The Providers of the pool, and where bounds of their prices come from.

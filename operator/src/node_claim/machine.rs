@@ -305,6 +305,7 @@ fn choice(
     match choose(&offers, &job, &within.bounds, &needs::throughput(home.pool), now) {
         Ok(mut choices) if !choices.is_empty() => {
             let choice = choices.swap_remove(0);
+            within.budget.as_ref().map_or(Ok(()), |left| left.pays_for(choice.hourly))?;
             let offer = offers.swap_remove(choice.offer);
             Ok(Chosen { class: MachineClass::of(&offer, job.needs.gpus), bid: choice.bid, offer, choice })
         }

@@ -18,7 +18,9 @@ use crate::node_pool;
 
 /// Seconds of a machine's price that are kept back from a budget: the drain, and the vendor's time to end it.
 const MARGIN: SignedDuration = SignedDuration::from_secs(300);
-/// The same for machines of other claims, whose cost is told once a minute.
+/// A machine is not rented for less than so many seconds: it would be given back before it did anything.
+const LEAST: u64 = 600;
+/// What [`MARGIN`] is, for machines of other claims, whose cost is told once a minute.
 const OTHERS_MARGIN: u64 = 360;
 
 /// A budget.
@@ -41,10 +43,10 @@ impl Purse {
     }
 
     /// What is spent, of which bound.
-    fn words(&self) -> String {
+    fn words(&self, currency: &str) -> String {
         let Self { field, most, spent, soon: _, filled_at } = self;
         let until = filled_at.map(|at| format!(" until {at}")).unwrap_or_default();
-        format!("{spent} are spent of {field}, which is {most}{until}")
+        format!("{spent} {currency} are spent of {field}, which is {most}{until}")
     }
 
     fn way_out(&self) -> &'static str {
@@ -164,21 +166,46 @@ fn cost(claim: &NodeClaim) -> Amount {
     cost.and_then(|cost| cost.amount.parse().ok()).unwrap_or(Amount::ZERO)
 }
 
-/// The budget of which least is left, before a machine is rented: how much, and in words.
+/// The budget of which least is left.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Left {
+    /// How much.
+    pub amount: Amount,
+    /// What is spent, of which bound.
+    pub words: String,
+    way_out: &'static str,
+}
+
+impl Left {
+    /// Whether it pays for a machine of this price for long enough.
+    ///
+    /// # Errors
+    /// [`Hold`] with reason BudgetSpent.
+    pub fn pays_for(&self, price: PricePerHour) -> Result<(), Hold> {
+        let least = price.amount(LEAST).map_err(|error| invalid(&error))?;
+        let message = || {
+            let Self { amount, words, way_out } = self;
+            format!("{words}: {amount} are left, ten minutes cost {least}; {way_out}")
+        };
+        if self.amount < least { Err(Hold::new("BudgetSpent", message())) } else { Ok(()) }
+    }
+}
+
+/// The budget of which least is left, before a machine is rented; none: none is set.
 ///
 /// # Errors
 /// [`Hold`] with reason BudgetSpent, if that is nothing.
-pub fn least(purses: &[Purse], currency: &str) -> Result<Option<(Amount, String)>, Hold> {
+pub fn least(purses: &[Purse], currency: &str) -> Result<Option<Left>, Hold> {
     let Some(purse) = purses.iter().min_by_key(|purse| purse.left()) else { return Ok(None) };
+    let (words, way_out) = (purse.words(currency), purse.way_out());
     if purse.left() <= Amount::ZERO {
-        let message = format!("{} {currency}: {}", purse.words(), purse.way_out());
-        return Err(Hold::new("BudgetSpent", message));
+        return Err(Hold::new("BudgetSpent", format!("{words}: {way_out}")));
     }
-    Ok(Some((purse.left(), format!("{} {currency}", purse.words()))))
+    Ok(Some(Left { amount: purse.left(), words, way_out }))
 }
 
 /// Why a machine cannot be kept any longer: a budget of it is about to be empty.
 pub fn is_empty_soon(purses: &[Purse], currency: &str) -> Option<String> {
     let purse = purses.iter().find(|purse| purse.soon >= purse.most)?;
-    Some(format!("{} {currency}: the rest pays for its end; to go on, {}", purse.words(), purse.way_out()))
+    Some(format!("{}: the rest pays for its end; to go on, {}", purse.words(currency), purse.way_out()))
 }

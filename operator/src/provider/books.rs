@@ -3,6 +3,7 @@
 
 use cooperator_api::collective::{Collective, Departed};
 use cooperator_api::provider::Provider;
+use cooperator_core::digest::Digest;
 use cooperator_core::money::Amount;
 use cooperator_core::time::{Timestamp, whole_second};
 use cooperator_rental::{Stray, Strays};
@@ -25,29 +26,31 @@ fn lines(
     let Ok(rate) = rent::exchange(provider, home) else { return (Vec::new(), strays) };
     let granularity = strays.granularity;
     let mut lines = Vec::new();
-    for stray in &mut strays.machines {
-        let is_open = stray.machine.accounted_at.is_some() && stray.booked.is_none();
-        let cost = stray.cost(granularity, now).and_then(|cost| rate.amount(cost));
-        let Some(cost) = cost.ok().filter(|_| is_open) else { continue };
-        if cost != Amount::ZERO {
-            lines.push(line(provider, stray, cost, now));
+    for stray in strays.machines.iter_mut().filter(|stray| stray.machine.accounted_at.is_some()) {
+        let Ok(cost) = stray.cost(granularity, now).and_then(|cost| rate.amount(cost)) else { continue };
+        // One that was said to be gone and lived on costs more in the end.
+        let booked = stray.booked.unwrap_or(Amount::ZERO);
+        match cost.minus(booked) {
+            Ok(due) if due > Amount::ZERO => lines.push(line(provider, stray, booked, due, now)),
+            _ if stray.booked.is_some() => continue,
+            _ => {}
         }
         stray.booked = Some(cost);
     }
     (lines, strays)
 }
 
-fn line(provider: &Provider, stray: &Stray, cost: Amount, now: Timestamp) -> Departed {
+/// A line for what is due besides what is booked, under a name that a settlement takes.
+fn line(provider: &Provider, stray: &Stray, booked: Amount, due: Amount, now: Timestamp) -> Departed {
     let machine = &stray.machine;
     let ended = machine.ended_at.or(machine.confirmed_at).unwrap_or(now);
+    let uid = format!("{STRAY}{}/{}/{booked}", provider.uid().unwrap_or_default(), machine.instance);
+    // A settlement tells its lines apart by their names, and two machines of one lost claim have one name at the vendor.
+    let own = Digest::of(uid.as_bytes()).hex().chars().take(8).collect::<String>();
     Departed {
-        uid: format!("{STRAY}{}/{}", provider.uid().unwrap_or_default(), machine.instance),
-        fine_tune: format!(
-            "machine {} of Provider {}, without a claim",
-            machine.instance,
-            provider.name_any()
-        ),
-        cost: cost.to_string(),
+        fine_tune: format!("{}-{own}", stray.name),
+        uid,
+        cost: due.to_string(),
         ended_at: whole_second(ended).to_string(),
     }
 }

@@ -143,7 +143,7 @@ pub struct RevenueLine {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CostLine {
-    /// Name of the FineTune. 1 to 253 characters.
+    /// Name of the FineTune, or of a rented machine that belonged to none. 1 to 253 characters.
     #[schemars(length(min = 1, max = 253))]
     #[x_kube(validation = rule::object_name())]
     pub fine_tune: String,

@@ -251,3 +251,34 @@ async fn suspension_gives_the_machine_back_once_the_run_has_stopped() {
     run(&renting, 60).await;
     assert_eq!(told(&renting.read("addresses-v1-m2"), "Launched").0, "True");
 }
+
+#[tokio::test]
+async fn the_budget_of_a_pool_stops_a_run_in_time_for_a_checkpoint_and_is_said_where_people_look() {
+    let renting = renting().await;
+    renting.pool(json!({ "limits": { "machines": 4, "budget": { "amount": "0.30", "period": "Monthly" } } }));
+    // A job that the budget pays for, as far as anybody knows.
+    edit(&renting.cluster, |tune| tune.spec.training.max_steps = 1);
+    let vendor = renting.provider("one", &[("a", "0.60")]);
+    run(&renting, 60).await;
+    renting.join("addresses-v1-m1", "8Gi");
+    run(&renting, 1500).await;
+    pool(&renting).await;
+    let ending = told(&renting.read("addresses-v1-m1"), "InstanceTerminating");
+    assert_eq!(ending, ("True".into(), "BudgetSpent".into()));
+    renting.cluster.remove("batch/v1", "jobs", "addresses-v1-1");
+    let status = run(&renting, 600).await;
+    pool(&renting).await;
+    assert_eq!(status.attempts[0].reason.as_deref(), Some("Preempted"), "it goes on from its checkpoint");
+    let status = run(&renting, 60).await;
+    assert_eq!(waits(&status), "BudgetSpent");
+    let ready = status.conditions.iter().find(|found| found.type_ == "Ready").unwrap();
+    assert!(ready.message.contains("spec.limits.budget of NodePool `cheap`"), "{}", ready.message);
+    assert_eq!(lives(&vendor), 0);
+    assert!(billed(&vendor) <= "0.30".parse().unwrap(), "{}", billed(&vendor));
+}
+
+/// The pool's own controller, once.
+async fn pool(renting: &Renting) {
+    let pool = std::sync::Arc::new(renting.cluster.read("nodepools", "cheap"));
+    crate::node_pool::reconcile(pool, renting.cluster.pipeline.clone()).await.unwrap();
+}

@@ -133,7 +133,7 @@ async fn a_pool_whose_budget_is_spent_rents_nothing_until_the_next_period() {
     renting.claim("m", json!({}));
     renting.run("m", 30).await;
     let parts = [
-        "5 are spent of spec.limits.budget of NodePool `cheap`, which is 5 until 2026-11-25T00:00:00Z",
+        "5 USD are spent of spec.limits.budget of NodePool `cheap`, which is 5 until 2026-11-25T00:00:00Z",
         "raise it",
     ];
     waits_for(&renting, "m", "BudgetSpent", &parts);
@@ -161,7 +161,8 @@ async fn machines_of_a_pool_are_given_back_before_its_budget_is_spent_whoever_sp
     assert!(bill <= "1".parse().unwrap() && bill >= "0.75".parse::<Amount>().unwrap(), "{bill}");
     renting.claim("third", json!({}));
     renting.run("third", 30).await;
-    assert_eq!(one.instances().len(), 2, "what is left pays for no job: {}", message(&renting.read("third")));
+    waits_for(&renting, "third", "BudgetSpent", &["spec.limits.budget of NodePool `cheap`", "raise it"]);
+    assert!(renting.read("third").status.unwrap().launches.is_empty(), "what is left pays for no job");
 }
 
 #[tokio::test]
@@ -176,7 +177,7 @@ async fn a_collective_whose_budget_is_spent_rents_nothing() {
     });
     renting.claim("m", json!({}));
     renting.run("m", 30).await;
-    let parts = ["2.5 are spent of spec.budget of Collective `presidents`, which is 2", "raise it"];
+    let parts = ["2.5 USD are spent of spec.budget of Collective `presidents`, which is 2", "raise it"];
     waits_for(&renting, "m", "BudgetSpent", &parts);
     assert!(one.instances().is_empty());
 }

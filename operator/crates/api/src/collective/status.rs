@@ -46,9 +46,9 @@ pub struct CollectiveStatus {
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Departed {
-    /// Its `metadata.uid`; of a machine `stray/`, its Provider and the vendor's name for it.
+    /// Its `metadata.uid`; of a machine `stray/`, uid of its Provider, the vendor's name for it, and what was booked before.
     pub uid: String,
-    /// Its name; of a machine what it was.
+    /// Its name; of a machine its name at the vendor, and what tells it from others of that name.
     pub fine_tune: String,
     /// Cost of all its attempts, decimal string in the treasury's currency.
     pub cost: String,
