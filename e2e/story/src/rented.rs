@@ -200,7 +200,7 @@ async fn accounted(cluster: &Cluster, tune: FineTune, progress: &Progress) -> Re
     let is_final = |value: &Value| {
         value["status"]["machines"]
             .as_array()
-            .is_some_and(|all| !all.is_empty() && all.iter().all(|machine| machine["isFinal"] == true))
+            .is_some_and(|all| !all.is_empty() && all.iter().all(|machine| machine["final"] == true))
     };
     wait::until(cluster, &tune.name_any(), progress, is_final).await
 }
@@ -220,7 +220,9 @@ pub async fn costs(
     for machine in tune.status.clone().unwrap_or_default().machines {
         let provider = providers.get(&machine.provider).await?;
         let rate: ExchangeRate = provider.spec.exchange_rate.as_deref().unwrap_or("1").parse()?;
-        let found = truth.iter().find(|one| one.id == machine.instance);
+        // `<vendor>://<its id>`
+        let id = machine.instance.rsplit_once("://").map_or(machine.instance.as_str(), |(_, id)| id);
+        let found = truth.iter().find(|one| one.id == id);
         let found = found
             .with_context(|| format!("the cloud never let {} {}", machine.provider, machine.instance))?;
         costs.push((machine, rate.amount(found.bill.total()?)?));
