@@ -1,6 +1,6 @@
 //! Flags of the binary; what the chart sets.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::Parser;
@@ -65,6 +65,12 @@ pub struct Args {
     /// endpoint of each Collective's own storage.
     #[arg(long)]
     pub rented_store_endpoint: Option<String>,
+    /// Address of this pod, as the API server reaches it. Default: no container is rented, only whole machines.
+    #[arg(long, env = "POD_IP")]
+    pub pod_ip: Option<IpAddr>,
+    /// Where the API server asks for the logs of pods on rented containers.
+    #[arg(long, default_value = "0.0.0.0:10250")]
+    pub kubelet_listen: SocketAddr,
     /// Where runs report, and are granted storage.
     #[arg(long, default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,

@@ -17,6 +17,7 @@ mod finalizer;
 mod fine_tune;
 mod garage;
 mod glimpse;
+mod hosted;
 mod network;
 mod node_claim;
 mod node_pool;

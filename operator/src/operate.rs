@@ -23,7 +23,7 @@ use crate::garage::Garage;
 use crate::pipeline::Pipeline;
 use crate::rent::{self, Rent};
 use crate::runs::Site;
-use crate::{broker, progress, watch};
+use crate::{broker, hosted, progress, watch};
 
 /// Name of the Lease.
 const LEASE: &str = "cooperator-operator";
@@ -50,7 +50,8 @@ pub async fn operate(args: Args) -> Result<()> {
 
     let answers = serve(args.metrics_listen, health::router(health.clone(), metrics), stop.clone()).await?;
     let runs = progress::router(client, Arc::new(SystemClock))
-        .merge(broker::router(context.pipeline.clone(), args.rented_store_endpoint.clone()));
+        .merge(broker::router(context.pipeline.clone(), args.rented_store_endpoint.clone()))
+        .merge(hosted::router(context.pipeline.clone()));
     let runs = serve(args.listen, runs, stop.clone()).await?;
     health.set_ready();
 

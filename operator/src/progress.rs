@@ -13,16 +13,18 @@ use cooperator_api::base_model::BaseModel;
 use cooperator_api::common::{Attempt, Progress};
 use cooperator_api::dataset::Dataset;
 use cooperator_api::fine_tune::FineTune;
-use cooperator_contract::progress::Progress as Report;
+use cooperator_contract::progress::{Answer, Progress as Report};
 use cooperator_core::time::{Clock, Timestamp, whole_second};
 use jiff::SignedDuration;
-use kube::api::{Patch, PatchParams};
+use k8s_openapi::api::core::v1::Pod;
+use kube::api::{ListParams, Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::admission::{AWAY, Refusal, Run, UNKNOWN, admitted, bearer};
+use crate::node_claim;
 
 /// Field manager of `status.progress`.
 const MANAGER: &str = "cooperator-progress";
@@ -60,15 +62,19 @@ async fn report(
     Path((namespace, plural, name, uid)): Path<(String, String, String, String)>,
     headers: HeaderMap,
     Json(report): Json<Report>,
-) -> Result<StatusCode, Refusal> {
+) -> Result<(StatusCode, Json<Answer>), Refusal> {
     let token = bearer(&headers)?;
     let run = Run { namespace: &namespace, name: &name, uid: &uid, attempt: report.attempt };
-    match plural.as_str() {
-        "basemodels" => desk.take(run, token, &report, of_model).await,
-        "datasets" => desk.take(run, token, &report, of_dataset).await,
-        "finetunes" => desk.take(run, token, &report, of_fine_tune).await,
-        _ => Err(UNKNOWN),
-    }
+    let (status, stop) = match plural.as_str() {
+        "basemodels" => (desk.take(run, token, &report, of_model).await?.0, false),
+        "datasets" => (desk.take(run, token, &report, of_dataset).await?.0, false),
+        "finetunes" => {
+            let (status, tune) = desk.take(run, token, &report, of_fine_tune).await?;
+            (status, desk.stops(run, &tune).await?)
+        }
+        _ => return Err(UNKNOWN),
+    };
+    Ok((status, Json(Answer { stop })))
 }
 
 fn of_model(model: &BaseModel) -> Option<&[Attempt]> {
@@ -91,17 +97,17 @@ impl Desk {
         token: &str,
         report: &Report,
         attempts: impl FnOnce(&K) -> Option<&[Attempt]>,
-    ) -> Result<StatusCode, Refusal>
+    ) -> Result<(StatusCode, K), Refusal>
     where
         K: Resource<DynamicType = (), Scope = NamespaceResourceScope>
             + Clone
             + DeserializeOwned
             + std::fmt::Debug,
     {
-        admitted(&self.client, run, token, attempts).await?;
+        let object = admitted(&self.client, run, token, attempts).await?;
         let now = self.clock.now();
-        if !self.due(run.uid, now, report) {
-            return Ok(StatusCode::ACCEPTED);
+        if report.heartbeat || !self.due(run.uid, now, report) {
+            return Ok((StatusCode::ACCEPTED, object));
         }
         let patch = json!({
             "apiVersion": K::api_version(&()), "kind": K::kind(&()), "metadata": { "name": run.name },
@@ -111,7 +117,20 @@ impl Desk {
         api.patch_status(run.name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&patch))
             .await
             .map_err(|_| AWAY)?;
-        Ok(StatusCode::NO_CONTENT)
+        Ok((StatusCode::OK, object))
+    }
+
+    /// Whether a run on a rented machine is to stop: its pod is deleted, or gone. Anywhere else its kubelet says so.
+    async fn stops(&self, run: Run<'_>, tune: &FineTune) -> Result<bool, Refusal> {
+        let attempts = of_fine_tune(tune).unwrap_or_default();
+        let own = attempts.iter().find(|attempt| u32::try_from(attempt.number) == Ok(run.attempt));
+        let Some(job) = own.filter(|own| own.node_claim.is_some()).map(|own| &own.job) else {
+            return Ok(false);
+        };
+        let api: Api<Pod> = Api::namespaced(self.client.clone(), run.namespace);
+        let of_job = ListParams::default().labels(&format!("{}={job}", node_claim::JOB));
+        let pods = api.list(&of_job).await.map_err(|_| AWAY)?.items;
+        Ok(pods.iter().all(|pod| pod.metadata.deletion_timestamp.is_some()))
     }
 
     /// Whether a report of this run is written now; then it counts as written.
@@ -140,6 +159,7 @@ fn progress(report: &Report, now: Timestamp) -> Progress {
         steps,
         loss,
         tokens_per_second,
+        heartbeat: _,
     } = report.clone();
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
     Progress {

@@ -95,6 +95,11 @@ fn node_claims(rent: &Arc<Rent>, runner: &Runner) -> BoxFuture<'static, ()> {
             let claim = label(names::LABEL_NODE_CLAIM)?;
             Some(ObjectRef::new(&claim).within(&label(names::LABEL_NODE_CLAIM_NAMESPACE)?))
         })
+        // A pod on a virtual node is the operator's to run.
+        .watches(all::<Pod>(pipeline), watch_config().labels(names::LABEL_NODE_CLAIM), |pod| {
+            let claim = pod.labels().get(names::LABEL_NODE_CLAIM)?;
+            Some(ObjectRef::new(claim).within(&pod.namespace()?))
+        })
         .watches(seen::<NodePool>(pipeline), watch_config(), move |pool| select(&by_pool, &pool, |_, _| true))
         .watches(seen::<FineTune>(pipeline), watch_config(), move |tune| {
             select(&by_tune, &tune, |claim, name| claim.serves(name))

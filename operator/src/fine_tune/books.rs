@@ -1,6 +1,6 @@
 //! Pure: the machines that were rented for a FineTune, and what they add to its cost.
 
-use cooperator_api::common::{Money, condition};
+use cooperator_api::common::{Attempt, Money, condition};
 use cooperator_api::fine_tune::{FineTune, FineTuneStatus, RentedMachine, TrainingEstimate, Waiting};
 use cooperator_api::node_claim::{NodeClaim, OfferedGpus};
 use cooperator_core::money::Amount;
@@ -142,8 +142,8 @@ pub fn waiting(
 }
 
 /// What the rest is likely to take, as the newest claim reckons.
-pub fn estimate(claims: &[NodeClaim]) -> Option<TrainingEstimate> {
-    let status = machine::newest(claims)?.status.as_ref()?;
+pub fn estimate(claims: &[NodeClaim], attempts: &[Attempt]) -> Option<TrainingEstimate> {
+    let status = machine::newest(claims, attempts)?.status.as_ref()?;
     let (estimate, offer) = (status.estimate.as_ref()?, status.offer.as_ref()?);
     Some(TrainingEstimate {
         cost: estimate.cost.clone(),

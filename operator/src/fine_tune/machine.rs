@@ -2,7 +2,7 @@
 
 use cooperator_api::common::{Attempt, condition};
 use cooperator_api::fine_tune::{FineTune, FineTuneStatus};
-use cooperator_api::node_claim::NodeClaim;
+use cooperator_api::node_claim::{NodeClaim, Shape};
 use cooperator_core::money::PricePerHour;
 use cooperator_rental::Reason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -36,10 +36,10 @@ pub fn need(tune: &FineTune, claims: &[NodeClaim], attempts: &[Attempt]) -> Need
     if let Some(name) = open.and_then(|attempt| attempt.node_claim.as_ref()) {
         return under_way(name, claims);
     }
-    let Some(claim) = newest(claims) else { return Need::Claim(next_name(tune, claims)) };
+    let Some(claim) = newest(claims, attempts) else { return Need::Claim(next_name(tune, claims)) };
     match (ready(claim), claim.uid()) {
         (Some(found), Some(uid)) if found.status == "True" => {
-            Need::Use(Machine { claim: claim.name_any(), uid })
+            Need::Use(Machine { claim: claim.name_any(), uid, is_container: is_container(claim) })
         }
         (found, _) => Need::Wait(wait(claim, found)),
     }
@@ -49,13 +49,14 @@ pub fn need(tune: &FineTune, claims: &[NodeClaim], attempts: &[Attempt]) -> Need
 fn under_way(name: &str, claims: &[NodeClaim]) -> Need {
     let found = claims.iter().find(|claim| claim.name_any() == name);
     let Some(claim) = found else {
-        let machine = Machine { claim: name.to_owned(), uid: String::new() };
+        let machine = Machine { claim: name.to_owned(), uid: String::new(), is_container: false };
         let message = format!(
             "NodeClaim `{name}`, which it ran on, is gone: it goes on from its checkpoint on another machine"
         );
         return Need::Leave(machine, Failure::new(FailureKind::Preempted, message));
     };
-    let machine = Machine { claim: name.to_owned(), uid: claim.uid().unwrap_or_default() };
+    let uid = claim.uid().unwrap_or_default();
+    let machine = Machine { claim: name.to_owned(), uid, is_container: is_container(claim) };
     match ending(claim) {
         Some(why) => {
             let message = format!(
@@ -74,10 +75,24 @@ fn under_way(name: &str, claims: &[NodeClaim]) -> Need {
     }
 }
 
-/// The newest claim whose machine is not to end.
-pub fn newest(claims: &[NodeClaim]) -> Option<&NodeClaim> {
-    let kept =
-        claims.iter().filter(|claim| claim.metadata.deletion_timestamp.is_none() && ending(claim).is_none());
+/// Whether what is rented for it is a container: that has one pod, and so one attempt.
+fn is_container(claim: &NodeClaim) -> bool {
+    let offer = claim.status.as_ref().and_then(|status| status.offer.as_ref());
+    offer.is_some_and(|offer| offer.shape == Shape::Container)
+}
+
+/// Whether its container has had its attempt.
+fn is_spent(claim: &NodeClaim, attempts: &[Attempt]) -> bool {
+    let name = Some(claim.name_any());
+    let had = |attempt: &Attempt| attempt.node_claim == name && attempt.ended_at.is_some();
+    is_container(claim) && attempts.iter().any(had)
+}
+
+/// The newest claim whose machine is not to end, and can do with another attempt.
+pub fn newest<'a>(claims: &'a [NodeClaim], attempts: &[Attempt]) -> Option<&'a NodeClaim> {
+    let kept = claims.iter().filter(|claim| {
+        claim.metadata.deletion_timestamp.is_none() && ending(claim).is_none() && !is_spent(claim, attempts)
+    });
     kept.max_by_key(|claim| number(&claim.name_any()))
 }
 
@@ -152,7 +167,7 @@ pub fn idle<'a>(
     };
     let is_done =
         status.adapter.is_some() || (over && open.is_none()) || (tune.spec.suspend && open.is_none());
-    let kept = newest(claims).map(NodeClaim::name_any).filter(|_| !is_done);
+    let kept = newest(claims, &status.attempts).map(NodeClaim::name_any).filter(|_| !is_done);
     let used = open.and_then(|attempt| attempt.node_claim.clone());
     let is_idle = |claim: &&NodeClaim| {
         let name = Some(claim.name_any());

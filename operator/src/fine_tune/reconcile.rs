@@ -113,10 +113,11 @@ fn waiting(
         Training::Held(hold) if rents => Some(hold),
         _ => None,
     };
-    let position = machine::newest(claims).and_then(|claim| claim.status.as_ref()?.position);
+    let position =
+        machine::newest(claims, &status.attempts).and_then(|claim| claim.status.as_ref()?.position);
     FineTuneStatus {
         waiting: books::waiting(tune, hold, position, now),
-        estimate: books::estimate(claims).filter(|_| rents && status.adapter.is_none()),
+        estimate: books::estimate(claims, &status.attempts).filter(|_| rents && status.adapter.is_none()),
         ..status
     }
 }

@@ -15,6 +15,7 @@ use cooperator_core::time::Timestamp;
 use cooperator_rental::Record;
 use kube::ResourceExt as _;
 
+use super::container;
 use super::dereference::World;
 use super::purse::Left;
 use super::{limits, purse};
@@ -76,7 +77,7 @@ impl Within {
     }
 }
 
-/// Within which bounds this claim's machine is looked for.
+/// Within which bounds this claim's machine is looked for; `shape`: the only one that will do.
 ///
 /// # Errors
 /// [`Hold`] where a bound cannot be read or leaves no room, or no Provider of the pool can be reckoned with.
@@ -85,6 +86,7 @@ pub fn bounds(
     home: Home<'_>,
     world: &World,
     record: &Record,
+    shape: Option<Shape>,
     now: Timestamp,
 ) -> Result<Within, Hold> {
     let Home { pool, collective } = home;
@@ -112,8 +114,7 @@ pub fn bounds(
         },
         bid_headroom: headroom.unwrap_or_default(),
         requirements,
-        // A container alone is no node: it waits for the virtual one.
-        shape: Some(Shape::Machine),
+        shape,
         sellers,
     };
     Ok(Within { bounds, prices: words, budget })
@@ -168,7 +169,7 @@ fn sellers(
 /// Whether something may be rented for it now.
 pub fn is_rented(claim: &NodeClaim) -> bool {
     let launches = claim.status.as_ref().map(|status| status.launches.as_slice()).unwrap_or_default();
-    launches.iter().any(|launch| launch.confirmed_at.is_none())
+    launches.iter().any(|launch| launch.confirmed_at.is_none()) || container::is_reserved(claim)
 }
 
 /// How many claims of the same pool wait that are older.

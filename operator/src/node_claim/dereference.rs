@@ -14,7 +14,7 @@ use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 
-use super::{books, node};
+use super::{books, container, node};
 use crate::pipeline::{Error, Pipeline};
 
 /// How long a kubelet may take to say that a pod which has ended is gone.
@@ -39,6 +39,8 @@ pub struct World {
     pub node: Option<Node>,
     /// Pods on its node that have not ended.
     pub pods: Vec<Pod>,
+    /// Those that have.
+    pub ended: Vec<Pod>,
 }
 
 /// Everything a NodeClaim refers to.
@@ -71,17 +73,20 @@ pub async fn world(pipeline: &Pipeline, claim: &NodeClaim) -> Result<World, Erro
         }
         None => Amount::ZERO,
     };
-    let (node, pods) = match &status.node_name {
+    let (node, (pods, ended)) = match &status.node_name {
         Some(node) => (self::node(pipeline, node).await?, pods(pipeline, &namespace, node).await?),
-        None => (None, Vec::new()),
+        None => Default::default(),
     };
-    let world = World { pool, collective, providers, tune, claims, spent_elsewhere, node, pods };
+    let world = World { pool, collective, providers, tune, claims, spent_elsewhere, node, pods, ended };
     Ok(if world.is_lent(claim) { world.with_what_is_lent(claim) } else { world })
 }
 
 impl World {
     /// Whether the machine of a claim is a node that was there before, and will be.
     pub fn is_lent(&self, claim: &NodeClaim) -> bool {
+        if container::has_node(claim) {
+            return false;
+        }
         let newest = claim.status.as_ref().and_then(|status| status.launches.last());
         let provider = newest.and_then(|launch| self.providers.get(&launch.provider));
         provider.is_some_and(|provider| provider.spec.type_ == ProviderType::Static)
@@ -91,6 +96,7 @@ impl World {
     fn with_what_is_lent(mut self, claim: &NodeClaim) -> Self {
         self.node = self.node.filter(|node| node::is_lent_to(node, claim));
         self.pods.retain(|pod| node::is_for(pod, claim));
+        self.ended.retain(|pod| node::is_for(pod, claim));
         self
     }
 }
@@ -101,8 +107,8 @@ async fn node(pipeline: &Pipeline, name: &str) -> Result<Option<Node>, Error> {
     api.get_opt(name).await.map_err(read)
 }
 
-/// The pods of the namespace that were put on a node and have not ended, or not gone.
-async fn pods(pipeline: &Pipeline, namespace: &str, node: &str) -> Result<Vec<Pod>, Error> {
+/// The pods of the namespace that were put on a node: those that have not ended, or not gone, and those that have.
+async fn pods(pipeline: &Pipeline, namespace: &str, node: &str) -> Result<(Vec<Pod>, Vec<Pod>), Error> {
     let api: Api<Pod> = Api::namespaced(pipeline.client.clone(), namespace);
     let there = ListParams::default().fields(&format!("spec.nodeName={node}"));
     let read = |source| Error::Read { what: format!("the Pods on Node `{node}`"), source: Box::new(source) };
@@ -111,7 +117,7 @@ async fn pods(pipeline: &Pipeline, namespace: &str, node: &str) -> Result<Vec<Po
     let lives = |pod: &Pod| !has_ended(pod) || is_being_told(pod, now);
     // What is on every node is nobody's work.
     let is_everywhere = |pod: &Pod| pod.owner_references().iter().any(|owner| owner.kind == "DaemonSet");
-    Ok(found.into_iter().filter(|pod| lives(pod) && !is_everywhere(pod)).collect())
+    Ok(found.into_iter().filter(|pod| !is_everywhere(pod)).partition(lives))
 }
 
 fn has_ended(pod: &Pod) -> bool {

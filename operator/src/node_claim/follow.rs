@@ -44,7 +44,7 @@ async fn patch(pipeline: &Pipeline, node: &Node, patch: &serde_json::Value) -> R
 }
 
 /// The very node that was looked at, and only one that was made for this claim.
-async fn remove(pipeline: &Pipeline, claim: &NodeClaim, node: &Node) -> Result<bool, Error> {
+pub async fn remove(pipeline: &Pipeline, claim: &NodeClaim, node: &Node) -> Result<bool, Error> {
     if node.labels().get(names::LABEL_NODE_CLAIM) != Some(&claim.name_any()) {
         return Ok(false);
     }

@@ -26,7 +26,7 @@ const NAME: usize = 45;
 pub struct Joining {
     /// What its node is to be called.
     pub node_name: String,
-    /// Its token, by its public part. None: it is a node already.
+    /// Its token, by its public part. None: it joins by none, being a node already or a container.
     pub bootstrap: Option<Bootstrap>,
 }
 
@@ -41,7 +41,7 @@ pub fn claim_of(claim: &NodeClaim) -> Claim {
 
 /// What the node of a launch is called: another name for each, so that a machine that was given up never comes back as the
 /// next one's node.
-fn node_name(claim: &NodeClaim, launch: u32) -> String {
+pub fn node_name(claim: &NodeClaim, launch: u32) -> String {
     let name: String = claim.name_any().chars().take(NAME).collect();
     let uid: String =
         claim.uid().unwrap_or_default().chars().filter(char::is_ascii_hexdigit).take(8).collect();

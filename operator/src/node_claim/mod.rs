@@ -7,6 +7,7 @@
 mod books;
 mod bounds;
 mod cleanup;
+mod container;
 mod dereference;
 mod follow;
 mod join;
@@ -14,6 +15,8 @@ mod limits;
 mod machine;
 mod needs;
 mod node;
+mod offers;
+mod place;
 mod purse;
 mod reconcile;
 mod record;
@@ -24,6 +27,7 @@ mod wish;
 #[cfg(test)]
 mod tests;
 
+pub use container::{JOB, ended, has_node as has_virtual_node, write_status};
 pub use reconcile::reconcile;
 pub use record::{launches, record};
 pub use requests::answer;

@@ -41,6 +41,12 @@ pub fn job(claim: &NodeClaim) -> Job {
     }
 }
 
+/// Whether a container can have all that is asked for: of devices, vendors offer these alone.
+pub fn fit_a_container(claim: &NodeClaim) -> bool {
+    let known = ["cpu", "memory", "ephemeral-storage", GPU];
+    claim.spec.resources.requests.keys().all(|name| known.contains(&name.as_str()))
+}
+
 fn of(requests: &BTreeMap<String, Quantity>, name: &str, read: fn(&Quantity) -> Option<u64>) -> u64 {
     requests.get(name).and_then(read).unwrap_or_default()
 }

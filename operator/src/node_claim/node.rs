@@ -133,7 +133,7 @@ pub fn mark(claim: &NodeClaim, node: &Node) -> Value {
 }
 
 /// The taint of every rented node.
-fn rented(claim: &NodeClaim) -> Taint {
+pub fn rented(claim: &NodeClaim) -> Taint {
     Taint {
         key: TAINT_RENTED.into(),
         value: Some(claim.name_any()),

@@ -13,7 +13,7 @@ use super::dereference::World;
 use super::machine::Moved;
 use super::status::Choosing;
 use super::wish::Intention;
-use super::{cleanup, dereference, follow, join, machine, node, record, status, wish};
+use super::{cleanup, container, dereference, follow, join, machine, node, record, status, wish};
 use crate::pipeline::{Error, again};
 use crate::rent::Rent;
 use crate::report::{Fields, Reporter};
@@ -22,6 +22,9 @@ use crate::report::{Fields, Reporter};
 const MANAGER: &str = "cooperator-nodeclaim";
 /// How soon a node that is not ready is looked at again, should its watch be late.
 const SOON: Duration = Duration::from_secs(5);
+
+/// How soon a virtual node is said to live again.
+const PULSE: Duration = Duration::from_secs(10);
 
 /// A writer of a claim's status.
 pub fn reporter(rent: &Rent) -> Reporter {
@@ -56,13 +59,19 @@ pub async fn reconcile(claim: Arc<NodeClaim>, rent: Arc<Rent>) -> Result<Action,
         return Ok(again(Some(Duration::ZERO)));
     }
     let mut moved = machine::advance(&rent, &claim, &world, record, &intention, now).await?; // client
-    let followed = follow::follow(pipeline, &claim, &world, &moved.record, &verdict).await?; // client
+    let followed = if container::has_node(&moved.claim) {
+        let Moved { claim, record, hold, .. } = &moved;
+        container::follow(&rent, claim, &world, (record, &intention, hold.as_ref()), now).await? // client
+    } else {
+        follow::follow(pipeline, &claim, &world, &moved.record, &verdict).await? // client
+    };
     if (verdict == node::Verdict::Verified || moved.record.is_closed()) && join::has_token(&claim, now) {
         join::forget_token(pipeline, &claim).await?; // client
         moved.forgot_token = true;
     }
     let written = report(&rent, &world, &moved, &intention, &verdict, now).await?; // client
-    let is_leaving = claim.metadata.deletion_timestamp.is_some() && !written;
+    let has_node = container::has_node(&claim) && world.node.is_some();
+    let is_leaving = claim.metadata.deletion_timestamp.is_some() && !written && !has_node;
     if is_leaving && cleanup::let_go(pipeline, &claim, &world, &moved.record, now).await? {
         return Ok(Action::await_change());
     }
@@ -74,7 +83,8 @@ fn next(moved: &Moved, intention: &Intention, verdict: &node::Verdict, is_change
     let unready = moved.record.kept().is_some() && *verdict != node::Verdict::Verified;
     let soon = (is_changed || unready || (intention.wish != Wish::Keep && !moved.record.is_accounted()))
         .then_some(SOON);
-    [moved.again, soon].into_iter().flatten().min()
+    let pulse = container::has_node(&moved.claim).then_some(PULSE);
+    [moved.again, soon, pulse].into_iter().flatten().min()
 }
 
 async fn report(

@@ -11,10 +11,10 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::dereference::World;
 use super::join::Joining;
-use super::machine::Chosen;
 use super::node::{Stage, Verdict};
+use super::offers::Chosen;
 use super::wish::Intention;
-use super::{bounds, record};
+use super::{bounds, container, record};
 use crate::domain::{Finding, Hold, count};
 use crate::pipeline::Error;
 use crate::rent;
@@ -54,8 +54,7 @@ pub fn status(
         provider_ref: newest.map(|launch| LocalRef { name: launch.provider.clone() }),
         provider_id: newest.and_then(|launch| provider_id(launch, world)),
         node_name: choosing.map(|choosing| choosing.joining.node_name.clone()).or(before.node_name),
-        position: record
-            .is_closed()
+        position: (record.is_closed() && choosing.is_none() && !container::is_reserved(claim))
             .then(|| i32::try_from(bounds::ahead(claim, world) + 1).unwrap_or(i32::MAX)),
         offer: choosing.map(|choosing| offer(&choosing.chosen)).or(before.offer),
         estimate: choosing.map(|choosing| estimate(&choosing.chosen, now)).or(before.estimate),
@@ -132,11 +131,14 @@ pub fn findings(
     hold: Option<&Hold>,
 ) -> Vec<Finding> {
     let ending = ending(intention);
-    let stage = if record.kept().is_some() { verdict.stage() } else { Stage::Absent };
+    // The node of a container is there before what is rented for it.
+    let is_container = container::has_node(claim);
+    let stage = if is_container || record.kept().is_some() { verdict.stage() } else { Stage::Absent };
     let ready = match (&ending, hold) {
         (Some(why), _) if record.is_closed() => Finding::no(condition::READY, "Ended", why.message.clone()),
         (Some(why), _) => Finding::no(condition::READY, "Terminating", why.message.clone()),
         (None, Some(hold)) => Finding::held(condition::READY, hold),
+        (None, None) if is_container => standing(claim, verdict),
         (None, None) => ready(claim, record, verdict),
     };
     let launched = record.kept().is_some_and(|machine| machine.running_at.is_some());
@@ -214,6 +216,12 @@ fn ready(claim: &NodeClaim, record: &Record, verdict: &Verdict) -> Finding {
     if machine.running_at.is_none() {
         return no("Launching", format!("machine {} is being started", machine.instance));
     }
+    standing(claim, verdict)
+}
+
+/// How far its node is.
+fn standing(claim: &NodeClaim, verdict: &Verdict) -> Finding {
+    let no = |reason: &str, message: String| Finding::no(condition::READY, reason, message);
     match verdict {
         Verdict::Absent => no("Registering", "the machine runs and has not joined yet".into()),
         Verdict::NotReady(said) => no("Initializing", said.clone()),

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::dereference::World;
 use super::node::{self, Stage, Verdict};
-use super::purse;
+use super::{container, purse};
 use crate::domain::{duration, parse_time};
 
 /// How long the pods of a machine that is to end have to write a checkpoint and go: the grace of a run, and a little.
@@ -61,6 +61,9 @@ pub fn intention(
     }
     if let Some(message) = expired(claim, record, now) {
         return over(Reason::Expired, message);
+    }
+    if container::has_node(claim) {
+        return container::intention(claim, world, record, now);
     }
     if let Some(message) = idle(claim, world, record, now) {
         return over(Reason::Idle, message);

@@ -5,6 +5,7 @@ mod gauges;
 mod market;
 mod nodes;
 mod own;
+mod pulse;
 mod site;
 mod tenant;
 
@@ -12,7 +13,8 @@ pub use drivers::{Drivers, secret_key};
 pub use gauges::Gauges;
 pub use market::{Market, OFFER, exchange, paused, seller};
 pub use nodes::taken_by;
-pub use site::Site;
+pub use pulse::Pulse;
+pub use site::{Kubelet, Site};
 
 use std::sync::Arc;
 
@@ -36,6 +38,8 @@ pub struct Rent {
     pub gauges: Gauges,
     /// Held by whoever decides what to rent: one claim at a time.
     pub deciding: Mutex<()>,
+    /// When virtual nodes were last said to live.
+    pub pulse: Pulse,
     tenant: OnceCell<Tenant>,
 }
 
@@ -51,6 +55,7 @@ impl Rent {
             market: Market::default(),
             gauges,
             deciding: Mutex::default(),
+            pulse: Pulse::default(),
             tenant: OnceCell::new(),
         }
     }

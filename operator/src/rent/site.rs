@@ -1,6 +1,7 @@
 //! How rented machines reach this installation, from outside of the cluster's network.
 
 use std::fs;
+use std::net::IpAddr;
 
 use anyhow::{Context as _, Result};
 use cooperator_core::digest::Digest;
@@ -22,6 +23,17 @@ pub struct Site {
     pub artifacts: Vec<Artifact>,
     /// What is other than usual about its containerd and kubelet.
     pub setup: Setup,
+    /// Where the operator stands in for the kubelets of virtual nodes; none: containers are not rented.
+    pub kubelet: Option<Kubelet>,
+}
+
+/// What the API server is told of a virtual node's kubelet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kubelet {
+    /// Address of this pod.
+    pub address: IpAddr,
+    /// Its port.
+    pub port: u16,
 }
 
 /// How machines are set up, where that is other than usual.
@@ -92,6 +104,7 @@ impl Site {
                 FormName::Image => Form::Image,
             },
         });
-        Ok(Some(Self { api_server, authority, artifacts: artifacts.collect(), setup }))
+        let kubelet = args.pod_ip.map(|address| Kubelet { address, port: args.kubelet_listen.port() });
+        Ok(Some(Self { api_server, authority, artifacts: artifacts.collect(), setup, kubelet }))
     }
 }

@@ -254,6 +254,17 @@ async fn token(client: &Client, plan: &Plan, attempt: i32) -> Result<Token, Erro
     bytes.and_then(|bytes| Token::from_secret(&bytes.0)).ok_or(Error::NoToken { name })
 }
 
+/// The token that an attempt's Secret holds; none: there is no such Secret, or it holds none.
+///
+/// # Errors
+/// [`Error::Api`]
+pub async fn token_of(client: &Client, namespace: &str, job: &str) -> Result<Option<Token>, Error> {
+    let secrets: Api<Secret> = Api::namespaced(client.clone(), namespace);
+    let secret = secrets.get_opt(job).await.map_err(failed("get", "Secret", job))?;
+    let bytes = secret.and_then(|secret| secret.data?.remove(build::TOKEN_KEY));
+    Ok(bytes.and_then(|bytes| Token::from_secret(&bytes.0)))
+}
+
 /// An ended attempt proves nothing any more.
 async fn forget_token(client: &Client, plan: &Plan, name: &str) -> Result<(), Error> {
     if !plan.program.reports() {

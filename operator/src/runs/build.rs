@@ -21,7 +21,7 @@ pub const TOKEN_KEY: &str = "token";
 pub const QUEUE_LABEL: &str = "kueue.x-k8s.io/queue-name";
 
 /// Key of the run file in its ConfigMap, and its file name.
-const RUN_FILE: &str = "run.json";
+pub const RUN_FILE: &str = "run.json";
 /// Seconds between SIGTERM and SIGKILL: enough to write a checkpoint.
 const GRACE_SECONDS: i64 = 120;
 
@@ -37,6 +37,7 @@ pub fn labels(plan: &Plan, attempt: i32) -> BTreeMap<String, String> {
         ("app.kubernetes.io/component", plan.program.word().to_owned()),
     ]
     .into_iter()
+    .chain(plan.machine.iter().map(|machine| (names::LABEL_NODE_CLAIM, machine.claim.clone())))
     .map(|(key, value)| (key.to_owned(), value))
     .collect()
 }
@@ -127,7 +128,17 @@ fn tolerations(plan: &Plan) -> Vec<Toleration> {
         effect: Some("NoSchedule".into()),
         ..Toleration::default()
     });
-    plan.shape.tolerations.iter().cloned().chain(rented).collect()
+    // Who stands in for the kubelet of a container may be away for a while: the container goes on.
+    let away = ["node.kubernetes.io/unreachable", "node.kubernetes.io/not-ready"];
+    let waits = plan.machine.iter().filter(|machine| machine.is_container).flat_map(|_| {
+        away.map(|key| Toleration {
+            key: Some(key.into()),
+            operator: Some("Exists".into()),
+            effect: Some("NoExecute".into()),
+            ..Toleration::default()
+        })
+    });
+    plan.shape.tolerations.iter().cloned().chain(rented).chain(waits).collect()
 }
 
 fn container(plan: &Plan, site: &Site, attempt: i32) -> Container {

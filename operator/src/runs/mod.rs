@@ -16,8 +16,8 @@ mod token;
 #[cfg(test)]
 mod tests;
 
-pub use advance::{Error, Phase, advance, spoil, stop, stopping};
-pub use build::QUEUE_LABEL;
+pub use advance::{Error, Phase, advance, spoil, stop, stopping, token_of};
+pub use build::{QUEUE_LABEL, RUN_FILE, TOKEN_KEY};
 pub use failure::{Failure, FailureKind};
 pub use next::{Rules, Silence, given_up, newest};
 pub use plan::{Bucket, Machine, Owner, Plan, Program, Shape, Site, StorageAccess, claim_of, short};

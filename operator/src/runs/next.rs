@@ -88,6 +88,10 @@ pub fn leaving(step: Step, why: &Failure) -> Step {
     match step {
         Step::Watch(_) => Step::Condemn(why.clone()),
         Step::Launch => Step::End(Ending { at: None, node: None, result: Err(why.clone()) }),
+        // A node that is lost is lost for this reason.
+        Step::End(Ending { at, node, result: Err(failure) }) if failure.kind == FailureKind::NodeLost => {
+            Step::End(Ending { at, node, result: Err(why.clone()) })
+        }
         step => step,
     }
 }

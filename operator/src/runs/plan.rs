@@ -28,6 +28,11 @@ pub struct Site {
 }
 
 impl Site {
+    /// Base URL at which runs outside of the cluster reach the operator.
+    pub fn outside_url(&self) -> Option<&str> {
+        self.rented_progress_url.as_deref().or(self.progress_url.as_deref())
+    }
+
     /// The image that holds a program.
     pub fn image(&self, program: Program) -> &str {
         match program {
@@ -112,6 +117,8 @@ pub struct Machine {
     pub claim: String,
     /// `metadata.uid` of that: what its node is marked with.
     pub uid: String,
+    /// Whether it is a container alone, whose node is a virtual one.
+    pub is_container: bool,
 }
 
 /// Where a Collective's objects lie, and the Secret with its key.
@@ -183,8 +190,8 @@ impl Plan {
     /// The run file of an attempt. Runs that report, or ask for storage, get the URLs of their own object.
     pub fn run_file(&self, site: &Site, attempt: i32, traceparent: Option<String>) -> RunFile {
         let Owner { namespace, name, uid, plural, .. } = &self.owner;
-        let outside = site.rented_progress_url.as_deref().filter(|_| !self.is_trusted());
-        let base = outside.or(site.progress_url.as_deref()).map(|base| base.trim_end_matches('/'));
+        let base = if self.is_trusted() { site.progress_url.as_deref() } else { site.outside_url() };
+        let base = base.map(|base| base.trim_end_matches('/'));
         let url = |what: &str| {
             Some(format!("{}/v1/namespaces/{namespace}/{plural}/{name}/runs/{uid}/{what}", base?))
         };

@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{Cluster, HOME};
 use crate::node_claim;
-use crate::rent::{Rent, Site};
+use crate::rent::{Kubelet, Rent, Site};
 
 /// The uid of the cluster.
 const CLUSTER: &str = "6f1c2a70-0b1d-4a55-9d0e-1c2f3a4b5c6d";
@@ -39,6 +39,7 @@ impl Renting {
         let site = Site {
             api_server: "https://198.51.100.1:6443".to_owned(),
             authority: AUTHORITY.into(),
+            kubelet: Some(Kubelet { address: [10, 0, 0, 7].into(), port: 10250 }),
             ..Site::default()
         };
         let rent = Arc::new(Rent::new(cluster.pipeline.clone(), site, &Metrics::new()));
@@ -61,6 +62,15 @@ impl Renting {
 
     /// A Provider of this name, whose vendor has these offers: id and price of an hour.
     pub fn provider(&self, name: &str, offers: &[(&str, &str)]) -> Fake {
+        self.seller(name, offers, Shape::Machine)
+    }
+
+    /// The same of one that has containers alone.
+    pub fn container(&self, name: &str, offers: &[(&str, &str)]) -> Fake {
+        self.seller(name, offers, Shape::Container)
+    }
+
+    fn seller(&self, name: &str, offers: &[(&str, &str)], shape: Shape) -> Fake {
         self.cluster.coop(
             "providers",
             json!({
@@ -74,7 +84,7 @@ impl Renting {
         let fake = Fake::new(Arc::new(self.cluster.clock.clone()));
         fake.boots_in(SignedDuration::from_secs(30));
         for (id, price) in offers {
-            fake.put_offer(offer(name, id, price));
+            fake.put_offer(Offer { shape, ..offer(name, id, price) });
         }
         self.rent.drivers.set.lock().unwrap().insert(name.to_owned(), Arc::new(fake.clone()));
         fake

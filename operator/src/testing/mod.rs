@@ -2,6 +2,7 @@
 //! switch that cuts the connection after the n-th write, which is how an operator looks that was killed there.
 
 mod api;
+mod control;
 pub mod market;
 
 use std::collections::BTreeMap;

@@ -21,6 +21,8 @@ pub const LABEL_NODE_POOL: &str = "cooperator.dev/node-pool";
 pub const LABEL_INSTANCE: &str = "cooperator.dev/instance";
 /// Annotation of such a node: namespace and name of the Provider by which it was taken.
 pub const ANNOTATION_PROVIDER: &str = "cooperator.dev/provider";
+/// Label of a virtual node: `container`, what its host is.
+pub const LABEL_SHAPE: &str = "cooperator.dev/shape";
 /// Taint of every rented node: only what tolerates strangers' machines runs there.
 pub const TAINT_RENTED: &str = "cooperator.dev/rented";
 /// Taint of a rented node that has not yet shown that it is what was paid for.

@@ -6,6 +6,7 @@
 //! object storage.
 
 pub mod broker;
+pub mod hosted;
 pub mod layout;
 pub mod manifest;
 pub mod outcome;

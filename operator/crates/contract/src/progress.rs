@@ -24,6 +24,23 @@ pub struct Progress {
     /// Throughput since the last report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<u64>,
+    /// Nothing is new: it only asks whether it is to stop.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub heartbeat: bool,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_false(flag: &bool) -> bool {
+    !flag
+}
+
+/// What a report is answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Answer {
+    /// It is to stop, as SIGTERM says it: save, and end as interrupted. A vendor's host passes no signal on.
+    #[serde(default)]
+    pub stop: bool,
 }
 
 /// Steps done and to do.

@@ -1,3 +1,4 @@
+mod contained;
 mod deletion;
 mod rented;
 mod stalled;

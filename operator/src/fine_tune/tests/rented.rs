@@ -14,7 +14,7 @@ use crate::testing::market::{Renting, billed, told};
 use crate::testing::{Cluster, HOME};
 
 /// A FineTune whose attempts run on machines of a pool.
-async fn renting() -> Renting {
+pub(super) async fn renting() -> Renting {
     let renting = Renting::over(cluster().await);
     edit(&renting.cluster, |tune| {
         tune.spec.compute.node_pool_ref = Some(serde_json::from_value(json!({ "name": "cheap" })).unwrap());
@@ -37,15 +37,15 @@ async fn run(renting: &Renting, seconds: i64) -> FineTuneStatus {
     renting.cluster.read::<FineTune>("finetunes", "addresses-v1").status.unwrap_or_default()
 }
 
-async fn tune(cluster: &Cluster) {
+pub(super) async fn tune(cluster: &Cluster) {
     settle!(cluster, FineTune, "finetunes", "addresses-v1", reconcile);
 }
 
-fn claims(cluster: &Cluster) -> Vec<String> {
+pub(super) fn claims(cluster: &Cluster) -> Vec<String> {
     cluster.names("cooperator.dev/v1alpha1", "nodeclaims")
 }
 
-fn jobs(cluster: &Cluster) -> Vec<String> {
+pub(super) fn jobs(cluster: &Cluster) -> Vec<String> {
     cluster.names("batch/v1", "jobs")
 }
 
@@ -82,7 +82,7 @@ async fn delete(renting: &Renting) {
     assert!(left.is_none(), "{:?} {:?}", left.unwrap().status, renting.read("addresses-v1-m1").status);
 }
 
-fn lives(vendor: &Fake) -> usize {
+pub(super) fn lives(vendor: &Fake) -> usize {
     vendor
         .instances()
         .iter()
