@@ -71,6 +71,12 @@ pub struct Args {
     /// Where the API server asks for the logs of pods on rented containers.
     #[arg(long, default_value = "0.0.0.0:10250")]
     pub kubelet_listen: SocketAddr,
+    /// File with the certificate authority that signed kube-apiserver's own client certificate, PEM.
+    #[arg(long, default_value = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")]
+    pub kubelet_client_authority: PathBuf,
+    /// Common name of that certificate: nobody else is shown a log.
+    #[arg(long, default_value = "kube-apiserver-kubelet-client")]
+    pub kubelet_client_name: String,
     /// Where runs report, and are granted storage.
     #[arg(long, default_value = "0.0.0.0:8080")]
     pub listen: SocketAddr,

@@ -18,6 +18,7 @@ mod fine_tune;
 mod garage;
 mod glimpse;
 mod hosted;
+mod kubelet;
 mod network;
 mod node_claim;
 mod node_pool;

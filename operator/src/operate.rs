@@ -10,6 +10,7 @@ use cooperator_kit::leader::{self, Election, Ended, Timing};
 use cooperator_kit::{Health, Runner};
 use cooperator_store::Credentials;
 use cooperator_telemetry::metrics::Metrics;
+use futures::future::OptionFuture;
 use kube::runtime::events::Reporter;
 use kube::{Client, Config};
 use tokio::net::TcpListener;
@@ -23,7 +24,7 @@ use crate::garage::Garage;
 use crate::pipeline::Pipeline;
 use crate::rent::{self, Rent};
 use crate::runs::Site;
-use crate::{broker, hosted, progress, watch};
+use crate::{broker, hosted, kubelet, progress, watch};
 
 /// Name of the Lease.
 const LEASE: &str = "cooperator-operator";
@@ -53,6 +54,10 @@ pub async fn operate(args: Args) -> Result<()> {
         .merge(broker::router(context.pipeline.clone(), args.rented_store_endpoint.clone()))
         .merge(hosted::router(context.pipeline.clone()));
     let runs = serve(args.listen, runs, stop.clone()).await?;
+    let logs = match context.rent.as_ref().filter(|rent| rent.site.kubelet.is_some()) {
+        Some(rent) => Some(kubelet::serve(&args, rent.clone(), stop.clone()).await?),
+        None => None,
+    };
     health.set_ready();
 
     let election = Election::new(lease, &args.pod_namespace, LEASE, &args.pod_name, Timing::default());
@@ -62,7 +67,8 @@ pub async fn operate(args: Args) -> Result<()> {
     };
     let ended = election.lead(stop.clone(), work).await;
     stop.cancel();
-    let _ = tokio::time::timeout(DRAIN, async { tokio::join!(answers, runs) }).await;
+    let _ =
+        tokio::time::timeout(DRAIN, async { tokio::join!(answers, runs, OptionFuture::from(logs)) }).await;
     ensure!(ended == Ended::Stopped, "this replica lost the Lease {LEASE}; it starts anew");
     Ok(())
 }

@@ -230,6 +230,14 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// # Errors
     /// [`Error`]
     async fn charged(&self, id: &InstanceId) -> Result<Option<Charge>, Error>;
+
+    /// The end of what a container has printed. `None`: the vendor keeps no log, or has none of this machine.
+    ///
+    /// # Errors
+    /// [`Error`]; nothing is changed by asking.
+    async fn logs(&self, _id: &InstanceId) -> Result<Option<String>, Error> {
+        Ok(None)
+    }
 }
 
 /// A driver that is shared.
@@ -269,5 +277,9 @@ impl<D: Driver + ?Sized> Driver for std::sync::Arc<D> {
 
     async fn charged(&self, id: &InstanceId) -> Result<Option<Charge>, Error> {
         D::charged(self, id).await
+    }
+
+    async fn logs(&self, id: &InstanceId) -> Result<Option<String>, Error> {
+        D::logs(self, id).await
     }
 }

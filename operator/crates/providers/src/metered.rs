@@ -142,6 +142,11 @@ impl<D: Driver> Driver for Metered<D> {
         let since = self.clock.now();
         self.counted(Verb::Charged, since, self.inner.charged(id).await)
     }
+
+    async fn logs(&self, id: &InstanceId) -> Result<Option<String>, Error> {
+        let since = self.clock.now();
+        self.counted(Verb::Logs, since, self.inner.logs(id).await)
+    }
 }
 
 #[cfg(test)]

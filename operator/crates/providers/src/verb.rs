@@ -15,12 +15,14 @@ pub enum Verb {
     Delete,
     /// [`crate::Driver::charged`]
     Charged,
+    /// [`crate::Driver::logs`]
+    Logs,
 }
 
 impl Verb {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Offers, Self::Create, Self::Get, Self::List, Self::Delete, Self::Charged];
+    pub const ALL: [Self; 7] =
+        [Self::Offers, Self::Create, Self::Get, Self::List, Self::Delete, Self::Charged, Self::Logs];
 
     /// Label of a metric.
     pub const fn label(self) -> &'static str {
@@ -31,6 +33,7 @@ impl Verb {
             Self::List => "list",
             Self::Delete => "delete",
             Self::Charged => "charged",
+            Self::Logs => "logs",
         }
     }
 }

@@ -247,6 +247,23 @@ impl Client {
         if answer.status.is_success() { Ok(answer) } else { Err(refusal(self, &answer)) }
     }
 
+    /// A text that lies where the vendor says: over https, or at the vendor itself. The key is not shown there. None: it is
+    /// not there, or not yet.
+    ///
+    /// # Errors
+    /// [`Error::Malformed`]: that is no such place; whatever kept the answer away.
+    pub(crate) async fn text_at(&self, endpoint: Endpoint, link: &str) -> Result<Option<String>, Error> {
+        let url = self.base.join(link).ok();
+        let url = url.filter(|url| url.scheme() == "https" || url.origin() == self.base.origin());
+        let url = url.ok_or_else(|| self.garbage(endpoint.effect, "a link that is none over https"))?;
+        let response = self.http.get(url).send().await.map_err(|error| self.lost(endpoint, error))?;
+        if !response.status().is_success() {
+            return Ok(None);
+        }
+        let body = self.bounded(endpoint, response).await?;
+        Ok(Some(String::from_utf8_lossy(&body).into_owned()))
+    }
+
     /// What a successful answer says.
     ///
     /// # Errors

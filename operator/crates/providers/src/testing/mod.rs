@@ -59,6 +59,7 @@ struct Inner {
     offers: Vec<Offer>,
     machines: BTreeMap<InstanceId, Machine>,
     orders: Vec<Order>,
+    printed: BTreeMap<InstanceId, String>,
     calls: Vec<Call>,
     next: BTreeMap<Verb, VecDeque<Fault>>,
     always: BTreeMap<Verb, Fault>,
@@ -143,6 +144,11 @@ impl Fake {
         };
         machine.turn(state, now);
         true
+    }
+
+    /// From here on this is what a machine has printed.
+    pub fn print(&self, id: &InstanceId, text: &str) {
+        self.lock().printed.insert(id.clone(), text.to_owned());
     }
 
     /// All machines that are there, whether lists show them yet or not, by id: the truth.
@@ -303,5 +309,9 @@ impl Driver for Fake {
         self.call(Verb::Charged, (None, Some(id)), |inner, now, _| {
             Ok(inner.machines.get(id).map(|machine| machine.charge(now)))
         })
+    }
+
+    async fn logs(&self, id: &InstanceId) -> Result<Option<String>, Error> {
+        self.call(Verb::Logs, (None, Some(id)), |inner, _, _| Ok(inner.printed.get(id).cloned()))
     }
 }

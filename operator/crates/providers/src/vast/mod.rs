@@ -34,11 +34,14 @@ const GET: Endpoint = Endpoint::reads("get", 2000);
 const LIST: Endpoint = Endpoint::reads("list", 1000);
 const DELETE: Endpoint = Endpoint::changes("delete", 3000);
 const CHARGES: Endpoint = Endpoint::reads("charges", 1000);
+const LOGS: Endpoint = Endpoint::reads("logs", 1000);
 
 /// Rows of a page: it gives no more.
 const ROWS: &str = "25";
 /// Most pages that are read: at one a second, what a call's time allows.
 const MOST_PAGES: usize = 25;
+/// How often a log that was asked for is looked for: it is put somewhere within seconds.
+const LOG_LOOKS: usize = 5;
 /// How far back charges are looked for: longer than any machine is kept.
 const CHARGED_DAYS: i64 = 60;
 
@@ -182,6 +185,27 @@ impl Vast {
         }
         Err(self.client.garbage(Effect::Reads, &format!("charges: more than {MOST_PAGES} pages")))
     }
+
+    async fn log(&self, id: &InstanceId) -> Result<Option<String>, Error> {
+        let segment = self.client.segment(id)?;
+        let call = Call::new(LOGS, Method::PUT, &["api", "v0", "instances", "request_logs", segment, ""])
+            .body(&wire::LogAsked { tail: "1000" });
+        let answer = self.client.send(call).await?;
+        if is_absence(&answer) {
+            return Ok(None);
+        }
+        if !answer.status.is_success() {
+            return Err(refusal(&self.client, &answer));
+        }
+        let log: wire::Log = self.client.read(&answer)?;
+        for _ in 0..LOG_LOOKS {
+            if let Some(text) = self.client.text_at(LOGS, &log.result_url).await? {
+                return Ok(Some(text));
+            }
+            tokio::time::sleep(LOGS.least).await;
+        }
+        Ok(Some(String::new()))
+    }
 }
 
 /// Whether it says that there is no such machine. A wrong key is a 404 at times as well, and a 404 of a proxy says nothing
@@ -251,5 +275,9 @@ impl Driver for Vast {
     /// As its invoices have it, to a thousandth of a dollar; it never says that it is final.
     async fn charged(&self, id: &InstanceId) -> Result<Option<Charge>, Error> {
         self.client.within(Effect::Reads, self.charges(id)).await
+    }
+
+    async fn logs(&self, id: &InstanceId) -> Result<Option<String>, Error> {
+        self.client.within(Effect::Reads, self.log(id)).await
     }
 }

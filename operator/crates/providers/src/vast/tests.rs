@@ -331,3 +331,23 @@ async fn what_was_charged_is_found_by_the_machine() {
     assert!(stub.lines()[0].contains("GET /api/v0/charges/?select_filters=%7B%22day%22%3A%7B%22gte%22%3A"));
     assert_eq!(answering(200, "{}").await.charged(&id("4")).await.unwrap_err().kind(), "Malformed");
 }
+
+#[tokio::test]
+async fn a_log_is_read_from_where_it_was_put_without_the_key() {
+    let (vast, stub) = vast(|line| match line {
+        "PUT /api/v0/instances/request_logs/7/" => json(200, r#"{"success":true,"result_url":"/put/7.log"}"#),
+        _ => text(200, "step 1\nstep 2\n"),
+    })
+    .await;
+    assert_eq!(vast.logs(&id("7")).await.unwrap().as_deref(), Some("step 1\nstep 2\n"));
+    let seen = stub.seen();
+    assert_eq!(seen[1].line, "GET /put/7.log");
+    assert_eq!(seen[1].authorization, "");
+}
+
+#[tokio::test]
+async fn a_log_is_not_fetched_from_a_place_without_tls() {
+    let answer = r#"{"success":true,"result_url":"http://169.254.169.254/latest"}"#;
+    let error = answering(200, answer).await.logs(&id("7")).await.unwrap_err();
+    assert!(matches!(error, Error::Malformed { .. }), "{error}");
+}

@@ -219,6 +219,19 @@ impl Machine {
     }
 }
 
+/// `PUT /api/v0/instances/request_logs/{id}/`
+#[derive(Serialize)]
+pub(super) struct LogAsked {
+    /// Lines.
+    pub(super) tail: &'static str,
+}
+
+/// Where the log will lie in a moment.
+#[derive(Deserialize)]
+pub(super) struct Log {
+    pub(super) result_url: String,
+}
+
 /// `GET /api/v0/charges/`
 #[derive(Deserialize)]
 pub(super) struct Charges {
