@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 use cooperator_contract::run::PATH;
 use cooperator_telemetry::Options;
-use cooperator_trainer::run::{Kind, run};
+use cooperator_trainer::run::{Kind, Source, run};
 
 /// Imports base models, builds datasets, trains adapters.
 #[derive(Parser)]
@@ -14,9 +14,9 @@ use cooperator_trainer::run::{Kind, run};
 struct Args {
     #[command(subcommand)]
     command: Command,
-    /// What to do, as the operator wrote it.
+    /// What to do, as the operator wrote it: a path, or a URL that is shown the run token.
     #[arg(long, global = true, default_value = PATH)]
-    run_file: PathBuf,
+    run_file: Source,
     /// Folder for files on their way. Default: a new one below $TMPDIR.
     #[arg(long, global = true, env = "COOPERATOR_WORK_DIR")]
     work_dir: Option<PathBuf>,

@@ -1,6 +1,7 @@
 //! The frame of every run: run file in, outcome and exit code out.
 
 mod access;
+mod hosted;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -17,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::Instrument as _;
 
 pub use access::Access;
+pub use hosted::Source;
 pub use report::Reporter;
 
 use crate::failure::Failure;
@@ -43,7 +45,7 @@ pub struct Context {
     pub reader: Reader,
     /// Where progress goes.
     pub reporter: Reporter,
-    /// Cancelled by SIGTERM: finish the step, save, and end as interrupted.
+    /// Cancelled by SIGTERM, or by the answer to a report: finish the step, save, and end as interrupted.
     pub stop: CancellationToken,
     /// An empty folder of this run's own.
     pub work: PathBuf,
@@ -70,8 +72,8 @@ impl Context {
 }
 
 /// Does what the run file says and ends with the outcome's exit code.
-pub async fn run(kind: Kind, run_file: &Path, work_dir: Option<PathBuf>) -> ExitCode {
-    let (outcome, path) = match read(kind, run_file) {
+pub async fn run(kind: Kind, run_file: &Source, work_dir: Option<PathBuf>) -> ExitCode {
+    let (outcome, path) = match read(kind, run_file).await {
         Err(failure) => (failure.into(), OUTCOME_PATH.to_owned()),
         Ok(file) => {
             let path = file.outcome_path.clone();
@@ -92,7 +94,10 @@ pub async fn run(kind: Kind, run_file: &Path, work_dir: Option<PathBuf>) -> Exit
             ExitCode::from(reason.exit_code())
         }
     };
-    if let Err(error) = std::fs::write(&path, outcome.to_termination_message()) {
+    run_file.leave(&outcome).await;
+    if let Err(error) = std::fs::write(&path, outcome.to_termination_message())
+        && matches!(run_file, Source::Path(_))
+    {
         tracing::error!(path, %error, "the outcome could not be written; the exit code alone tells it");
     }
     code
@@ -109,6 +114,8 @@ pub async fn execute(
         Ok(store) => store,
         Err(failure) => return failure.into(),
     };
+    // On a rented machine nobody may be there to send SIGTERM.
+    let asks = file.storage_broker.is_some();
     let RunFile { run, storage, progress_url, traceparent, task, .. } = file;
     let span = tracing::info_span!(
         "run",
@@ -128,7 +135,7 @@ pub async fn execute(
     let context = Context {
         store,
         reader: Reader::from_env(storage, access.source_key()),
-        reporter: Reporter::start(run.attempt, progress_url),
+        reporter: Reporter::start(run.attempt, progress_url, asks.then(|| stop.clone())),
         run,
         stop,
         work: work.clone(),
@@ -181,9 +188,9 @@ async fn build_dataset(context: &Context, task: &IngestTask) -> Result<Outcome, 
     Ok(Outcome::Succeeded { digest, key: cooperator_contract::layout::dataset(&task.dataset, &digest) })
 }
 
-fn read(kind: Kind, path: &Path) -> Result<RunFile, Failure> {
-    let invalid = |error: String| Failure::invalid(format!("run file {}: {error}", path.display()));
-    let bytes = std::fs::read(path).map_err(|error| invalid(error.to_string()))?;
+async fn read(kind: Kind, source: &Source) -> Result<RunFile, Failure> {
+    let invalid = |error: String| Failure::invalid(format!("run file {source}: {error}"));
+    let bytes = source.read().await.map_err(invalid)?;
     let file: RunFile = serde_json::from_slice(&bytes).map_err(|error| invalid(error.to_string()))?;
     if file.version != VERSION {
         return Err(invalid(format!(
