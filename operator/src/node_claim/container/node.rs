@@ -7,10 +7,12 @@ use cooperator_api::node_claim::{ClaimedOffer, NodeClaim};
 use cooperator_core::time::{Timestamp, whole_second};
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::api::core::v1::Node;
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta, OwnerReference};
 use kube::ResourceExt as _;
 use serde_json::{Value, json};
 
+use crate::domain::millis;
 use crate::node_claim::needs::GPU;
 use crate::node_claim::node::rented;
 use crate::rent::Kubelet;
@@ -55,8 +57,8 @@ pub fn wanted(claim: &NodeClaim, kubelet: &Kubelet, lost: Option<&str>, now: Tim
     let status = head(json!({ "status": {
         "capacity": resources(offer), "allocatable": resources(offer),
         "conditions": [condition(lost, now)],
-        "addresses": [
-            { "type": "InternalIP", "address": kubelet.address }, { "type": "Hostname", "address": name } ],
+        // No host name: kube-apiserver would ask for that first, and no name server knows it.
+        "addresses": [{ "type": "InternalIP", "address": kubelet.address }],
         "daemonEndpoints": { "kubeletEndpoint": { "Port": kubelet.port } },
         "nodeInfo": info(),
     } }));
@@ -152,8 +154,18 @@ pub fn is_told(node: &Node, wanted: &Wanted) -> bool {
         let found = all.into_iter().flatten().find(|found| found["type"] == "Ready");
         found.map(|found| (found["status"].clone(), found["reason"].clone(), found["message"].clone()))
     };
-    ["capacity", "allocatable", "addresses", "daemonEndpoints"].into_iter().all(same)
+    let has = |field: &str| has(&status[field], &wanted[field]);
+    ["capacity", "allocatable"].into_iter().all(has)
+        && ["addresses", "daemonEndpoints"].into_iter().all(same)
         && ready(&status) == ready(wanted)
+}
+
+/// Whether the quantities are those, however the API server writes them: of `8000m` it makes `8`.
+fn has(found: &Value, wanted: &Value) -> bool {
+    let amount = |value: &Value| value.as_str().and_then(|text| millis(&Quantity(text.to_owned())));
+    wanted
+        .as_object()
+        .is_some_and(|all| all.iter().all(|(name, value)| amount(value) == amount(&found[name])))
 }
 
 /// The Lease of a node, renewed now.

@@ -142,6 +142,9 @@ fn a_node_is_written_again_only_when_something_of_it_is_not_so() {
     let first = wanted(&claim(), &KUBELET, None, now()).unwrap();
     let mut live = first.object.clone();
     live["status"] = first.status["status"].clone();
+    // As the API server writes them.
+    live["status"]["capacity"] = json!({
+        "cpu": "8", "memory": "32Gi", "ephemeral-storage": "100Gi", "pods": "16", "nvidia.com/gpu": "2" });
     let node: Node = serde_json::from_value(live).unwrap();
     let later = wanted(&claim(), &KUBELET, None, "2026-11-24T13:00:00Z".parse().unwrap()).unwrap();
     assert!(is_marked(&node, &later) && is_told(&node, &later));
