@@ -187,19 +187,17 @@ impl Pass {
         for Stray { name, machine, booked: _ } in due.take(MOST_DELETES) {
             let name = InstanceName::parse(name);
             let why = name.and_then(|name| live.judge(&name, &machine.instance, settles, now));
-            let asked = if why != Some(Why::NoClaim) {
-                // It is looked at again when it is due again.
-                machine.delete_asked_at = Some(now);
-                machine.deletes = machine.deletes.saturating_add(1);
-                Ok(())
-            } else {
-                end(driver, machine, settles, now).await
+            let before = machine.unsure_at;
+            let asked = match why {
+                Some(Why::NoClaim) => end(driver, machine, settles, now).await,
+                _ => put_off(driver, machine, settles, now).await,
             };
             self.again = Some(Duration::ZERO);
             match asked {
                 Ok(()) => self.changed = true,
                 Err(Error::Throttled { after, .. }) => {
                     self.again = Some(after);
+                    self.changed |= machine.unsure_at != before;
                     break;
                 }
                 Err(error) => {
@@ -280,12 +278,29 @@ async fn end(
         ToEnd::Look => look(driver, machine, settles, now).await,
         ToEnd::Delete => {
             let answer = driver.delete(&machine.instance).await;
-            if !matches!(answer, Err(Error::Throttled { .. })) {
-                machine.note_delete(answer.as_ref().copied(), now);
+            match &answer {
+                Err(Error::Throttled { after: wait, .. }) => machine.note_turn(after(now, *wait)),
+                _ => machine.note_delete(answer.as_ref().copied(), now, now),
             }
             answer.map(|_| ())
         }
     }
+}
+
+/// Leaves a machine alone that a claim may yet take for its own, until it is due again. What came of a deletion that was
+/// to be asked for is found out all the same: while that is open the machine is due at once, for ever.
+async fn put_off(
+    driver: &dyn Driver,
+    machine: &mut Machine,
+    settles: Duration,
+    now: Timestamp,
+) -> Result<(), Error> {
+    if to_end(machine, now) == ToEnd::Look {
+        return look(driver, machine, settles, now).await;
+    }
+    machine.delete_asked_at = Some(now);
+    machine.deletes = machine.deletes.saturating_add(1);
+    Ok(())
 }
 
 /// Looks what came of a deletion whose answer was lost.

@@ -107,10 +107,10 @@ impl Machine {
         }
     }
 
-    /// Writes down that its deletion was asked for, and what came of it.
-    pub fn note_delete(&mut self, answer: Result<Deleted, &Error>, now: Timestamp) {
+    /// Writes down that its deletion was asked for at `asked`, and what had come of it by `now`.
+    pub fn note_delete(&mut self, answer: Result<Deleted, &Error>, asked: Timestamp, now: Timestamp) {
         self.deletes = self.deletes.saturating_add(1);
-        self.delete_asked_at = Some(now);
+        self.delete_asked_at = Some(asked);
         self.marks = 0;
         match answer {
             Ok(Deleted::Ending) => {
@@ -123,9 +123,15 @@ impl Machine {
                 self.gone_at = Some(now);
                 self.ended_at = at.or(self.ended_at).or(self.accepted_at);
             }
-            Err(error) if error.may_have_happened() => {}
+            // If it was done, then when it was asked for, not when that was intended.
+            Err(error) if error.may_have_happened() => self.unsure_at = self.unsure_at.map(|_| asked),
             Err(_) => self.unsure_at = None,
         }
+    }
+
+    /// Writes down that its deletion, if it is to be asked for, cannot be before `turn`.
+    pub fn note_turn(&mut self, turn: Timestamp) {
+        self.unsure_at = self.unsure_at.map(|_| turn);
     }
 
     /// Writes down that its deletion is to be asked for.

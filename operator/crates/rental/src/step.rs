@@ -138,8 +138,9 @@ pub async fn step(
         match decide(&view, &seen) {
             Step::Look(question) => look(driver, name, question, &mut seen, &mut act.news).await,
             Step::Delete(id) => {
+                let asked = clock.now();
                 let answer = driver.delete(&id).await;
-                act.deleted(&id, answer, clock.now());
+                act.deleted(&id, answer, asked, clock.now());
                 break;
             }
             step => {
@@ -299,20 +300,23 @@ impl Act<'_> {
         }
     }
 
-    fn deleted(&mut self, id: &InstanceId, answer: Result<Deleted, Error>, now: Timestamp) {
-        if let Err(Error::Throttled { after, .. }) = &answer {
-            self.rest(Some(*after));
+    fn deleted(&mut self, id: &InstanceId, answer: Result<Deleted, Error>, asked: Timestamp, now: Timestamp) {
+        if let Err(Error::Throttled { after: wait, .. }) = &answer {
+            self.rest(Some(*wait));
+            let before = self.record.clone();
+            self.record.change(self.provider, id, now, |machine| machine.note_turn(after(now, *wait)));
+            self.changed = self.record != before;
             return;
         }
-        let mut asked = 0;
+        let mut times = 0;
         self.record.change(self.provider, id, now, |machine| {
-            machine.note_delete(answer.as_ref().copied(), now);
-            asked = machine.deletes;
+            machine.note_delete(answer.as_ref().copied(), asked, now);
+            times = machine.deletes;
         });
         self.changed = true;
         self.again = Some(NOW);
         if !matches!(answer, Ok(Deleted::Gone { .. })) {
-            self.news.push(News::Lingers { instance: id.clone(), asked, error: answer.err() });
+            self.news.push(News::Lingers { instance: id.clone(), asked: times, error: answer.err() });
         }
     }
 

@@ -264,6 +264,49 @@ async fn a_lost_deletion_is_not_forgotten_while_the_vendor_is_too_busy_to_tell_o
 }
 
 #[tokio::test]
+async fn a_deletion_whose_answer_was_lost_is_paid_for_until_it_was_asked_for_not_until_it_was_to_be() {
+    let mut world = World::new();
+    world.rent().await;
+    world.run(100).await;
+    world.fake.fail_always(Verb::Charged, Fault::Unavailable);
+    world.liar.forget_ends.store(true, Ordering::SeqCst);
+    world.end();
+    for _ in 0..2 {
+        world.step().await;
+    }
+    world.clock.advance(seconds(1));
+    world.fake.fail_next(Verb::Delete, Fault::LostAnswer);
+    world.run(8000).await;
+    assert!(world.record.is_accounted());
+    assert_eq!(world.record.lines(world.clock.now()).unwrap()[0].seconds, 101);
+    assert_eq!(world.cost(), world.bill());
+}
+
+#[tokio::test]
+async fn a_deletion_that_had_to_wait_for_its_turn_and_whose_caller_died_is_paid_for_until_its_turn() {
+    let mut world = World::new();
+    world.rent().await;
+    world.run(100).await;
+    world.fake.fail_always(Verb::Charged, Fault::Unavailable);
+    world.liar.forget_ends.store(true, Ordering::SeqCst);
+    world.fake.fail_next(Verb::Delete, Fault::Throttled(std::time::Duration::from_secs(1)));
+    world.end();
+    for _ in 0..3 {
+        world.step().await;
+    }
+    world.clock.advance(seconds(1));
+    let before = world.record.clone();
+    world.step().await;
+    assert!(world.fake.instances().is_empty());
+    world.record = before;
+    world.clock.advance(seconds(50));
+    world.run(8000).await;
+    assert!(world.record.is_accounted());
+    assert_eq!(world.record.lines(world.clock.now()).unwrap()[0].seconds, 101);
+    assert_eq!(world.cost(), world.bill());
+}
+
+#[tokio::test]
 async fn a_double_that_the_vendor_made_itself_is_found_ended_and_paid_for() {
     let mut world = World::new();
     world.fake.fail_next(Verb::Create, Fault::Twice);

@@ -5,7 +5,7 @@ use cooperator_core::time::Clock;
 use cooperator_providers::testing::Fault;
 use cooperator_providers::{Driver, Instance, Tenant, Verb};
 
-use super::world::{CLAIM, World, seconds};
+use super::world::{CLAIM, PROVIDER, World, seconds};
 use crate::{Limits, Live, NoPass, Record, Strays, Why, collect, orphans};
 
 fn none() -> Live {
@@ -121,4 +121,31 @@ async fn strays_are_bounded_and_none_is_lost_from_their_cost() {
     assert_eq!(world.strays.cost(world.clock.now()).unwrap(), world.bill());
     let text = serde_json::to_string(&world.strays).unwrap();
     assert_eq!(serde_json::from_str::<Strays>(&text).unwrap(), world.strays);
+}
+
+#[tokio::test]
+async fn a_pass_comes_to_rest_when_the_claim_of_a_machine_that_was_to_be_ended_may_yet_adopt_it() {
+    let mut world = World::new();
+    world.rent().await;
+    world.run(100).await;
+    world.record = Record::default();
+    world.collect(true).await;
+    world.collect(true).await;
+    assert!(world.strays.machines[0].machine.unsure_at.is_some(), "its deletion is to be asked for");
+    drop(world.begin());
+    let mut passes = 0;
+    loop {
+        let live = Live::of(PROVIDER, [(world.name.clone(), &world.record)]);
+        let read = std::future::ready(Ok::<_, std::convert::Infallible>(live));
+        let limits = world.limits;
+        let pass = collect(&world.liar, &world.tenant, &world.strays, read, &limits, &world.clock).await;
+        let pass = pass.unwrap();
+        world.strays = pass.strays;
+        passes += 1;
+        if pass.again != Some(std::time::Duration::ZERO) {
+            break;
+        }
+        assert!(passes < 5, "pass after pass without an end: {:?}", world.strays.machines);
+    }
+    assert_eq!(world.calls(Verb::Delete), 0);
 }
