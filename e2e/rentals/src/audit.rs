@@ -11,7 +11,8 @@ use cooperator_core::time::Timestamp;
 
 use crate::store::Store;
 
-/// Seconds for which a machine may live on after it lost its claim, and for which a claim may have two.
+/// Seconds for which a machine may live on after it lost its claim, and for which a claim may have two, while there is an
+/// operator: a dead one ends nothing.
 pub const GRACE: i64 = 90;
 /// Pico-units in a micro-unit.
 const MICRO: i128 = 1_000_000;
@@ -49,6 +50,8 @@ pub struct Known {
     pub claims: BTreeMap<String, usize>,
     /// When records were removed by hand.
     pub robbed: BTreeMap<usize, Timestamp>,
+    /// From when until when there was no operator, one time after the other.
+    pub dead: Vec<(Timestamp, Timestamp)>,
 }
 
 /// Holds all of a world against the truth.
@@ -71,7 +74,7 @@ pub fn audit(cloud: &Cloud, store: &Store, known: &Known, now: Timestamp) -> Res
             continue;
         };
         by_claim.entry(claim).or_default().push(machine);
-        orphaned(machine, lost(claim, machine, store, known), now, &mut audit, &what);
+        orphaned(machine, lost(claim, machine, store, known), now, &known.dead, &mut audit, &what);
         let amount = booked.remove(&(machine.vendor.to_string(), machine.id.clone()));
         hold(machine, amount, known.robbed.get(&claim).copied(), &mut audit, &what)?;
     }
@@ -79,7 +82,7 @@ pub fn audit(cloud: &Cloud, store: &Store, known: &Known, now: Timestamp) -> Res
         booked.into_keys().map(|(vendor, id)| format!("{vendor} {id} was written down, and never was"));
     audit.drift.extend(unknown);
     for machines in by_claim.values() {
-        side_by_side(machines, now, &mut audit);
+        side_by_side(machines, now, &known.dead, &mut audit);
     }
     Ok(audit)
 }
@@ -120,11 +123,26 @@ fn lost(claim: usize, machine: &Machine, store: &Store, known: &Known) -> Option
     lost.map(|at| at.max(machine.created))
 }
 
-fn orphaned(machine: &Machine, lost: Option<Timestamp>, now: Timestamp, audit: &mut Audit, what: &str) {
+/// Seconds between two moments, and how many of them there was an operator.
+fn seconds(from: Timestamp, to: Timestamp, dead: &[(Timestamp, Timestamp)]) -> (i64, i64) {
+    let all = to.duration_since(from).as_secs();
+    let without =
+        dead.iter().map(|(died, begun)| (*begun).min(to).duration_since((*died).max(from)).as_secs().max(0));
+    (all, all - without.sum::<i64>())
+}
+
+fn orphaned(
+    machine: &Machine,
+    lost: Option<Timestamp>,
+    now: Timestamp,
+    dead: &[(Timestamp, Timestamp)],
+    audit: &mut Audit,
+    what: &str,
+) {
     let Some(lost) = lost else { return };
-    let alive = machine.ended.unwrap_or(now).duration_since(lost).as_secs();
+    let (alive, watched) = seconds(lost, machine.ended.unwrap_or(now), dead);
     audit.longest_stray = audit.longest_stray.max(alive);
-    if alive > GRACE {
+    if watched > GRACE {
         audit.late.push(format!("{what} lived for {alive} s after it lost its claim at {lost}"));
     }
 }
@@ -158,16 +176,34 @@ fn hold(
 }
 
 /// How long any two machines of one claim lived side by side.
-fn side_by_side(machines: &[&Machine], now: Timestamp, audit: &mut Audit) {
+fn side_by_side(machines: &[&Machine], now: Timestamp, dead: &[(Timestamp, Timestamp)], audit: &mut Audit) {
     for (index, one) in machines.iter().enumerate() {
         for other in &machines[index + 1..] {
             let from = one.created.max(other.created);
             let to = one.ended.unwrap_or(now).min(other.ended.unwrap_or(now));
-            let both = to.duration_since(from).as_secs();
+            let (both, watched) = seconds(from, to, dead);
             audit.longest_double = audit.longest_double.max(both);
-            if both > GRACE {
+            if watched > GRACE {
                 audit.doubled.push(format!("{} and {} of {} for {both} s", one.id, other.id, one.name));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(second: i64) -> Timestamp {
+        Timestamp::from_second(1_796_083_200 + second).unwrap()
+    }
+
+    #[test]
+    fn what_an_operator_is_held_to_is_the_time_in_which_there_was_one() {
+        let dead =
+            [(at(0), at(10)), (at(95), at(107)), (at(107), at(116)), (at(116), at(127)), (at(140), at(150))];
+        assert_eq!(seconds(at(32), at(136), &dead), (104, 72));
+        assert_eq!(seconds(at(5), at(100), &dead), (95, 85));
+        assert_eq!(seconds(at(40), at(60), &dead), (20, 20));
     }
 }

@@ -86,6 +86,8 @@ pub struct Operator {
     markets: BTreeMap<String, (Timestamp, Vec<Offer>)>,
     /// Until when it is dead.
     pub dead_until: Option<Timestamp>,
+    /// From when until when it was dead, one time after the other.
+    pub dead: Vec<(Timestamp, Timestamp)>,
     /// What its predecessors have left behind.
     pub ghosts: Vec<Ghost>,
     /// How often things happened.
@@ -107,6 +109,7 @@ impl Operator {
             passes: BTreeMap::new(),
             markets: BTreeMap::new(),
             dead_until: None,
+            dead: Vec::new(),
             ghosts: Vec::new(),
             counts: Counts::default(),
         }
@@ -136,7 +139,9 @@ impl Operator {
         self.due.clear();
         self.passes.clear();
         self.markets.clear();
-        self.dead_until = Some(self.after(Duration::from_secs(dice.random_range(1..15))));
+        let until = self.after(Duration::from_secs(dice.random_range(1..15)));
+        self.dead_until = Some(until);
+        self.dead.push((self.now(), until));
         Err(Died)
     }
 

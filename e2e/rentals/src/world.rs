@@ -68,6 +68,7 @@ enum Event {
 pub async fn tell(seed: u64, claims: usize) -> Result<Told> {
     let mut world = World::new(seed, claims).await?;
     world.run().await.with_context(|| format!("world {seed}"))?;
+    world.known.dead = std::mem::take(&mut world.operator.dead);
     let audit = audit(&world.cloud, &world.store, &world.known, world.clock.now())?;
     let faults = world.cloud.with(|cloud| cloud.faults.counts().clone());
     Ok(Told { seed, claims: claims.try_into()?, audit, counts: world.operator.counts, faults })
