@@ -226,6 +226,7 @@ impl Home {
             artifacts: artifacts.collect(),
             sandbox_image: pause.reference.clone(),
             pod_subnet: user_data::POD_SUBNET.into(),
+            tunnel: None,
             kubelet: Map::from_iter([(
                 "evictionHard".to_owned(),
                 json!({"nodefs.available": "1%", "imagefs.available": "1%"}),

@@ -90,6 +90,7 @@ pub async fn payload(
         artifacts: site.artifacts.clone(),
         sandbox_image: site.setup.sandbox_image.clone().unwrap_or_else(|| SANDBOX_IMAGE.to_owned()),
         pod_subnet: POD_SUBNET.to_owned(),
+        tunnel: None,
         kubelet: site.setup.kubelet.clone(),
         containerd: site.setup.containerd.clone(),
     };

@@ -13,4 +13,4 @@ pub mod user_data;
 pub use approve::{Decision, Expectation, decide};
 pub use claim::Claim;
 pub use token::Token;
-pub use user_data::{Artifact, Form, UserData};
+pub use user_data::{Artifact, Form, Tunnel, UserData};

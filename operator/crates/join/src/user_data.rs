@@ -62,11 +62,26 @@ pub struct UserData {
     pub sandbox_image: String,
     /// See [`POD_SUBNET`].
     pub pod_subnet: String,
+    /// How the API server reaches its kubelet. None: it dials the machine's own address, port 10250.
+    pub tunnel: Option<Tunnel>,
     /// More fields of a KubeletConfiguration, such as `evictionHard`; they go before ours where ours are not a matter of
     /// safety.
     pub kubelet: Map<String, Value>,
     /// More tables of containerd's configuration (version 2, TOML), such as mirrors of registries.
     pub containerd: String,
+}
+
+/// A connection that the machine opens itself, and by which its kubelet is reached: nothing has to be able to dial it. The
+/// program for it, `cooperator-tunnel`, is one of the artifacts. The node's addresses are then left to whoever takes the
+/// connection, and the kubelet listens on the machine alone.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tunnel {
+    /// Where the machine dials: `host:port`.
+    pub server: String,
+    /// The authority of the certificate that is shown there, PEM.
+    pub authority_pem: String,
+    /// Where the kubelet listens, and is dialled at the other end: no other machine's has this port.
+    pub port: u16,
 }
 
 /// A taint.
@@ -145,6 +160,11 @@ impl UserData {
         ] {
             script.push_str(&format!("{name}={}\n", quote(name, &value)?));
         }
+        if let Some(Tunnel { server, authority_pem, port }) = &self.tunnel {
+            let authority = quote("the tunnel's authority", &format!("{}\n", authority_pem.trim()))?;
+            let (server, port) = (quote("the tunnel's server", server)?, port.to_string());
+            script.push_str(&format!("TUNNEL={server} TUNNEL_PORT={port} TUNNEL_AUTHORITY={authority}\n"));
+        }
         script.push_str("ARTIFACTS=(\n");
         for artifact in &self.artifacts {
             let Artifact { name, url, sha256, form } = artifact;
@@ -187,7 +207,7 @@ impl UserData {
             .taints
             .iter()
             .map(|Taint { key, value, effect }| json!({"key": key, "value": value, "effect": effect}));
-        json!({
+        let mut fields = json!({
             "apiVersion": "kubelet.config.k8s.io/v1beta1", "kind": "KubeletConfiguration",
             "authentication": {
                 "anonymous": {"enabled": false}, "webhook": {"enabled": true},
@@ -199,7 +219,12 @@ impl UserData {
             "registerWithTaints": fixed.into_iter().chain(more).collect::<Vec<_>>(),
             "containerRuntimeEndpoint": format!("unix://{SOCKET}"),
             "volumePluginDir": "/var/lib/cooperator/kubelet/volume-plugins",
-        })
+        });
+        if let Some(Tunnel { port, .. }) = &self.tunnel {
+            fields["address"] = json!("127.0.0.1");
+            fields["port"] = json!(port);
+        }
+        fields
     }
 
     /// Each pod has a cable to the machine, which hides it behind its own address: pods go out, nothing comes in.

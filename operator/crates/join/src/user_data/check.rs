@@ -56,6 +56,9 @@ pub enum Error {
     /// The image reference has characters that none has.
     #[error("sandbox image `{0}`: a reference is letters, digits and `._-/:@`")]
     Image(String),
+    /// The tunnel leads nowhere, or cannot be told from another.
+    #[error("the tunnel needs a server host:port, an authority in PEM, and a port from 1024; got `{0}`")]
+    Tunnel(String),
     /// The pods' addresses are no subnet.
     #[error("pod subnet `{0}`: it has to be an IPv4 subnet of /16 to /28, such as 10.88.0.0/24")]
     Subnet(String),
@@ -95,6 +98,10 @@ pub(super) fn all(data: &UserData) -> Result<(), Error> {
     }
     ensure(is_image(&data.sandbox_image), || Error::Image(data.sandbox_image.clone()))?;
     ensure(is_subnet(&data.pod_subnet), || Error::Subnet(data.pod_subnet.clone()))?;
+    if let Some(tunnel) = &data.tunnel {
+        let well = is_host_port(&tunnel.server) && is_authority(&tunnel.authority_pem) && tunnel.port >= 1024;
+        ensure(well, || Error::Tunnel(format!("{} port {}", tunnel.server, tunnel.port)))?;
+    }
     let protected = data.protected_fields();
     match data.kubelet.keys().find(|key| protected.contains(*key)) {
         Some(key) => Err(Error::Protected(key.clone())),
@@ -115,6 +122,13 @@ fn is_api_server(text: &str) -> bool {
             && url.query().is_none()
             && url.fragment().is_none()
     })
+}
+
+/// `host:port`, and nothing besides that a URL can have.
+fn is_host_port(text: &str) -> bool {
+    let has_port =
+        text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok_and(|port| port > 0));
+    has_port && is_api_server(&format!("https://{text}"))
 }
 
 fn is_fetched(url: &Url) -> bool {

@@ -76,7 +76,8 @@ for ((i = 0; i < ${#ARTIFACTS[@]}; i += 4)); do
 done
 for id in "${fetches[@]}"; do wait "$id"; done
 for ((i = 0; i < ${#ARTIFACTS[@]}; i += 4)); do place "${ARTIFACTS[@]:i:2}"; done
-for program in bin/kubelet bin/containerd bin/containerd-shim-runc-v2 bin/runc plugins/ptp plugins/host-local; do
+for program in bin/kubelet bin/containerd bin/containerd-shim-runc-v2 bin/runc plugins/ptp plugins/host-local \
+  ${TUNNEL:+bin/cooperator-tunnel}; do
   [ -x "$BASE/$program" ] || { say "no artifact holds $program" >&2; exit 1; }
 done
 # What pods send is hidden behind the machine's address by iptables.
@@ -131,7 +132,14 @@ for ((i = 0; i < ${#ARTIFACTS[@]}; i += 4)); do
 done
 start kubelet "$BASE/bin/kubelet" --config="$CONFIG/kubelet.json" --bootstrap-kubeconfig="$CONFIG/bootstrap.json" \
   --kubeconfig="$STATE/kubelet/kubeconfig" --cert-dir="$STATE/kubelet/pki" --root-dir="$STATE/kubelet" \
-  --hostname-override="$NODE" --node-labels="$LABELS" --cgroup-driver="$DRIVER" --resolv-conf="$RESOLV"
+  --hostname-override="$NODE" --node-labels="$LABELS" --cgroup-driver="$DRIVER" --resolv-conf="$RESOLV" \
+  ${TUNNEL:+--cloud-provider=external --node-ip=0.0.0.0}
+# By this connection the API server reaches the kubelet, once the kubelet has the certificate that is shown there.
+if [ -n "${TUNNEL:-}" ]; then
+  put 644 "$CONFIG/tunnel.crt" "$TUNNEL_AUTHORITY"
+  start tunnel "$BASE/bin/cooperator-tunnel" --server "$TUNNEL" --authority "$CONFIG/tunnel.crt" \
+    --certificate "$STATE/kubelet/pki/kubelet-client-current.pem" --target "127.0.0.1:$TUNNEL_PORT"
+fi
 put 755 "$BASE/bin/power-off" "$POWER_OFF"
 if [ "$DRIVER" = systemd ]; then
   # Units are stopped in the reverse of the order in which they are started: this one first.

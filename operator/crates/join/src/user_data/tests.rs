@@ -43,6 +43,7 @@ fn user_data() -> UserData {
         ],
         sandbox_image: SANDBOX_IMAGE.into(),
         pod_subnet: POD_SUBNET.into(),
+        tunnel: None,
         kubelet: Map::new(),
         containerd: String::new(),
     }
@@ -222,4 +223,54 @@ fn a_script_that_is_too_long_is_refused() {
     let mut data = user_data();
     data.containerd = "# x\n".repeat(4096);
     assert!(matches!(data.render(), Err(Error::TooLong(bytes)) if bytes > MOST));
+}
+
+fn tunnelled() -> UserData {
+    let tunnel =
+        Tunnel { server: "tunnel.example.org:6445".into(), authority_pem: authority(), port: 30_017 };
+    UserData { tunnel: Some(tunnel), ..user_data() }
+}
+
+#[test]
+fn a_machine_with_a_tunnel_opens_no_port_and_leaves_its_addresses_to_others() {
+    let script = tunnelled().render().unwrap();
+    assert_eq!(values(&script, "TUNNEL"), "tunnel.example.org:6445");
+    assert_eq!(values(&script, "TUNNEL_PORT"), "30017");
+    assert!(values(&script, "TUNNEL_AUTHORITY").starts_with("-----BEGIN CERTIFICATE-----"));
+    let kubelet = json(&script, "KUBELET");
+    assert_eq!((&kubelet["address"], &kubelet["port"]), (&json!("127.0.0.1"), &json!(30_017)));
+    let mut bash = Command::new("bash").arg("-n").stdin(Stdio::piped()).spawn().unwrap();
+    bash.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+    assert!(bash.wait().unwrap().success());
+}
+
+#[test]
+fn a_machine_without_a_tunnel_is_as_before() {
+    let script = user_data().render().unwrap();
+    assert_eq!(values(&script, "TUNNEL:-none"), "none");
+    let kubelet = json(&script, "KUBELET");
+    assert_eq!((kubelet.get("address"), kubelet.get("port")), (None, None));
+}
+
+#[test]
+fn a_tunnel_that_leads_nowhere_is_refused() {
+    let with = |change: fn(&mut Tunnel)| {
+        let mut data = tunnelled();
+        data.tunnel.as_mut().map(change);
+        data.render().map(drop)
+    };
+    let changes: [fn(&mut Tunnel); 6] = [
+        |tunnel| tunnel.server = "tunnel.example.org".into(),
+        |tunnel| tunnel.server = "tunnel.example.org:0".into(),
+        |tunnel| tunnel.server = "user@tunnel.example.org:6445".into(),
+        |tunnel| tunnel.server = "tunnel.example.org:6445/path".into(),
+        |tunnel| tunnel.authority_pem = "none".into(),
+        |tunnel| tunnel.port = 443,
+    ];
+    for change in changes {
+        assert!(matches!(with(change), Err(Error::Tunnel(_))));
+    }
+    let protected = Map::from_iter([("port".to_owned(), json!(10_250))]);
+    let set = UserData { kubelet: protected, ..tunnelled() }.render();
+    assert_eq!(set, Err(Error::Protected("port".into())));
 }
