@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 
+use crate::rent::Ports;
+
 /// The Cooperator operator.
 #[derive(Clone, Parser)]
 #[command(name = "cooperator-operator", version)]
@@ -57,6 +59,25 @@ pub struct Args {
     /// File that says what rented machines fetch and how they are set up, JSON.
     #[arg(long)]
     pub rented_machines: Option<PathBuf>,
+    /// Where rented machines open a tunnel by which the API server reaches their kubelets: host:port of
+    /// `--rented-tunnel-listen` as they reach it. Default: the API server dials the machines.
+    #[arg(long)]
+    pub rented_tunnel: Option<String>,
+    /// Where this replica takes those tunnels while it leads.
+    #[arg(long, default_value = "0.0.0.0:6445")]
+    pub rented_tunnel_listen: SocketAddr,
+    /// Folder with the certificate that is shown there (tls.crt, tls.key), and its authority (ca.crt), PEM.
+    #[arg(long, default_value = "/etc/cooperator/tunnel")]
+    pub rented_tunnel_certificate: PathBuf,
+    /// File with the authority that signs kubelets' client certificates, PEM.
+    #[arg(long, default_value = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")]
+    pub rented_tunnel_clients: PathBuf,
+    /// Ports of this pod at which the API server dials machines' kubelets, one a machine: FIRST-LAST.
+    #[arg(long, default_value = "20000-20999")]
+    pub rented_tunnel_ports: Ports,
+    /// Address of this pod, where the API server dials.
+    #[arg(long, env = "POD_IP")]
+    pub pod_ip: Option<IpAddr>,
     /// URL of `--listen` as rented machines reach it: their runs report there and are granted storage. Default:
     /// `--progress-url`.
     #[arg(long)]

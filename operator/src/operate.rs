@@ -63,7 +63,13 @@ pub async fn operate(args: Args) -> Result<()> {
     let election = Election::new(lease, &args.pod_namespace, LEASE, &args.pod_name, Timing::default());
     let work = |lost: CancellationToken| {
         let runner = runner.until(lost);
-        async move { drop(futures::future::join_all(watch::controllers(&context, &runner)).await) }
+        async move {
+            let controllers = futures::future::join_all(watch::controllers(&context, &runner));
+            tokio::select! {
+                _ = controllers => {}
+                never = tunnel(&context) => match never {},
+            }
+        }
     };
     let ended = election.lead(stop.clone(), work).await;
     stop.cancel();
@@ -71,6 +77,17 @@ pub async fn operate(args: Args) -> Result<()> {
         tokio::time::timeout(DRAIN, async { tokio::join!(answers, runs, OptionFuture::from(logs)) }).await;
     ensure!(ended == Ended::Stopped, "this replica lost the Lease {LEASE}; it starts anew");
     Ok(())
+}
+
+/// Takes the tunnels of rented machines, where there are to be any.
+async fn tunnel(context: &Context) -> std::convert::Infallible {
+    if let Some(tunnel) = context.rent.as_ref().and_then(|rent| rent.tunnel.as_ref()) {
+        match tunnel.run().await {
+            Ok(never) => match never {},
+            Err(error) => tracing::error!("no rented machine can open a tunnel: {error}"),
+        }
+    }
+    std::future::pending().await
 }
 
 fn context(args: &Args, client: Client, metrics: &Metrics) -> Result<Context> {
@@ -96,9 +113,10 @@ fn context(args: &Args, client: Client, metrics: &Metrics) -> Result<Context> {
         parts,
     });
     let pipeline = Arc::new(pipeline);
-    let site = rent::Site::read(args)?;
+    let tunnel = rent::Tunnel::read(args, pipeline.clock.clone())?;
+    let rent = rent::Site::read(args)?.map(|site| Rent::new(pipeline.clone(), site, metrics).by(tunnel));
     Ok(Context {
-        rent: site.map(|site| Arc::new(Rent::new(pipeline.clone(), site, metrics))),
+        rent: rent.map(Arc::new),
         pipeline,
         default_store,
         service_account: format!("{}/{}", args.pod_namespace, args.service_account),

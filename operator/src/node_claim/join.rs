@@ -74,6 +74,13 @@ pub async fn payload(
     let bootstrap =
         Some(Bootstrap { token_id: token.id().to_owned(), expires_at: expires.to_string(), csr: None });
     put(&rent.pipeline, &token.secret(&owner, expires)).await?;
+    let tunnel = match &rent.tunnel {
+        None => None,
+        Some(tunnel) => {
+            let full = || Error::Domain("every port of --rented-tunnel-ports has a machine".to_owned());
+            Some(tunnel.of_machine().await.ok_or_else(full)?)
+        }
+    };
     let taints = claim.spec.startup_taints.iter().chain(&claim.spec.taints).map(|taint| Taint {
         key: taint.key.clone(),
         value: taint.value.clone().unwrap_or_default(),
@@ -90,7 +97,7 @@ pub async fn payload(
         artifacts: site.artifacts.clone(),
         sandbox_image: site.setup.sandbox_image.clone().unwrap_or_else(|| SANDBOX_IMAGE.to_owned()),
         pod_subnet: POD_SUBNET.to_owned(),
-        tunnel: None,
+        tunnel,
         kubelet: site.setup.kubelet.clone(),
         containerd: site.setup.containerd.clone(),
     };

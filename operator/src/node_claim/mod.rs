@@ -18,6 +18,7 @@ mod node;
 mod offers;
 mod place;
 mod purse;
+mod reach;
 mod reconcile;
 mod record;
 mod requests;

@@ -51,6 +51,9 @@ impl Verdict {
     }
 }
 
+/// Kubernetes' own, of a kubelet that leaves its addresses to others: here, to us.
+const TAINT_UNADDRESSED: &str = "node.cloudprovider.kubernetes.io/uninitialized";
+
 /// Looks at the node of a claim.
 pub fn verdict(claim: &NodeClaim, node: Option<&Node>) -> Verdict {
     let Some(node) = node else { return Verdict::Absent };
@@ -119,8 +122,9 @@ pub fn is_for(pod: &Pod, claim: &NodeClaim) -> bool {
 /// The patch that marks a node as verified: our labels, and one taint less. Whatever a kubelet said of its taints, it keeps
 /// the one that keeps others' pods away.
 pub fn mark(claim: &NodeClaim, node: &Node) -> Value {
+    let over = [TAINT_UNVERIFIED, TAINT_UNADDRESSED];
     let mut kept: Vec<Taint> =
-        taints(node).iter().filter(|taint| taint.key != TAINT_UNVERIFIED).cloned().collect();
+        taints(node).iter().filter(|taint| !over.contains(&taint.key.as_str())).cloned().collect();
     if !kept.iter().any(|taint| taint.key == TAINT_RENTED) {
         kept.push(rented(claim));
     }

@@ -13,7 +13,7 @@ use super::dereference::World;
 use super::machine::Moved;
 use super::status::Choosing;
 use super::wish::Intention;
-use super::{cleanup, container, dereference, follow, join, machine, node, record, status, wish};
+use super::{cleanup, container, dereference, follow, join, machine, node, reach, record, status, wish};
 use crate::pipeline::{Error, again};
 use crate::rent::Rent;
 use crate::report::{Fields, Reporter};
@@ -63,7 +63,10 @@ pub async fn reconcile(claim: Arc<NodeClaim>, rent: Arc<Rent>) -> Result<Action,
         let Moved { claim, record, hold, .. } = &moved;
         container::follow(&rent, claim, &world, (record, &intention, hold.as_ref()), now).await? // client
     } else {
-        follow::follow(pipeline, &claim, &world, &moved.record, &verdict).await? // client
+        let tunnel = rent.tunnel.as_ref().filter(|_| !world.is_lent(&claim));
+        let reached = reach::reach(pipeline, tunnel, &claim, &world, &moved.record).await?; // client
+        // What was just changed is looked at again first.
+        reached || follow::follow(pipeline, &claim, &world, &moved.record, &verdict).await? // client
     };
     if (verdict == node::Verdict::Verified || moved.record.is_closed()) && join::has_token(&claim, now) {
         join::forget_token(pipeline, &claim).await?; // client

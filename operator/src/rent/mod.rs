@@ -8,6 +8,7 @@ mod own;
 mod pulse;
 mod site;
 mod tenant;
+mod tunnel;
 
 pub use drivers::{Drivers, secret_key};
 pub use gauges::Gauges;
@@ -15,6 +16,7 @@ pub use market::{Market, OFFER, exchange, paused, seller};
 pub use nodes::taken_by;
 pub use pulse::Pulse;
 pub use site::{Kubelet, Site};
+pub use tunnel::{Ports, Tunnel};
 
 use std::sync::Arc;
 
@@ -30,6 +32,8 @@ pub struct Rent {
     pub pipeline: Arc<Pipeline>,
     /// How rented machines reach this installation.
     pub site: Site,
+    /// The way to machines that nothing can dial, where there is to be one.
+    pub tunnel: Option<Tunnel>,
     /// Drivers that are in use.
     pub drivers: Drivers,
     /// What Providers offered last.
@@ -44,13 +48,14 @@ pub struct Rent {
 }
 
 impl Rent {
-    /// With no driver yet.
+    /// With no driver yet, and no tunnel.
     pub fn new(pipeline: Arc<Pipeline>, site: Site, metrics: &Metrics) -> Self {
         let gauges = Gauges::new(metrics);
         let drivers = Drivers::new(pipeline.clock.clone(), gauges.calls.clone());
         Self {
             pipeline,
             site,
+            tunnel: None,
             drivers,
             market: Market::default(),
             gauges,
@@ -58,6 +63,12 @@ impl Rent {
             pulse: Pulse::default(),
             tenant: OnceCell::new(),
         }
+    }
+
+    /// Its machines reached by this tunnel, if there is one.
+    #[must_use]
+    pub fn by(self, tunnel: Option<Tunnel>) -> Self {
+        Self { tunnel, ..self }
     }
 
     /// Whose machines are ours: this cluster's.
