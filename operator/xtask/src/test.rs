@@ -26,6 +26,9 @@ const RENTED: &str = "rentedNodes.enabled=true,rentedNodes.apiServer=https://clu
                       rentedNodes.artifacts[0].url=https://dl.example.org/kubelet,\
                       rentedNodes.artifacts[0].sha256=sha256:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa";
 
+/// Values with which those machines are reached by a tunnel.
+const TUNNEL: &str =
+    "rentedNodes.tunnel.server=tunnel.example.org:6445,rentedNodes.tunnel.certificateSecret=tunnel-tls";
 /// The role in kube-system that makes bootstrap tokens of rented machines.
 const BOOTSTRAP: &str = "cooperator-bootstrap";
 
@@ -121,6 +124,7 @@ fn chart(root: &Path, logs: &Path) -> Result<()> {
             &["--set", "collectives.namespaces={presidents}", "--set", "networkPolicy.enabled=false"],
         ),
         ("rented-nodes", &["--set", RENTED]),
+        ("rented-nodes-by-tunnel", &["--set", RENTED, "--set", TUNNEL]),
     ] {
         let mut template =
             helm(&["template", "cooperator", "-n", "cooperator-system", "--kube-version", KUBE_VERSION]);
@@ -131,6 +135,7 @@ fn chart(root: &Path, logs: &Path) -> Result<()> {
         "operator.replicas=0",
         "rentedNodes.enabled=true",
         "rentedNodes.apiServer=http://cluster.example.org",
+        "rentedNodes.tunnel.server=tunnel.example.org",
     ] {
         let mut helm = helm(&["template", "cooperator", "--kube-version", KUBE_VERSION, "--set", wrong]);
         ensure!(output("helm template (wrong)", &mut helm).is_err(), "the chart accepts {wrong}");
