@@ -75,7 +75,7 @@ pub struct Args {
     /// Ports of this pod at which the API server dials machines' kubelets, one a machine: FIRST-LAST.
     #[arg(long, default_value = "20000-20999")]
     pub rented_tunnel_ports: Ports,
-    /// Address of this pod, where the API server dials.
+    /// Address of this pod, as the API server reaches it.
     #[arg(long, env = "POD_IP")]
     pub pod_ip: Option<IpAddr>,
     /// URL of `--listen` as rented machines reach it: their runs report there and are granted storage. Default:
@@ -86,9 +86,9 @@ pub struct Args {
     /// endpoint of each Collective's own storage.
     #[arg(long)]
     pub rented_store_endpoint: Option<String>,
-    /// Address of this pod, as the API server reaches it. Default: no container is rented, only whole machines.
-    #[arg(long, env = "POD_IP")]
-    pub pod_ip: Option<IpAddr>,
+    /// Rent containers too, where no machine is for rent: virtual nodes stand for them.
+    #[arg(long, requires = "pod_ip")]
+    pub rented_containers: bool,
     /// Where the API server asks for the logs of pods on rented containers.
     #[arg(long, default_value = "0.0.0.0:10250")]
     pub kubelet_listen: SocketAddr,

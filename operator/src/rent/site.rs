@@ -104,7 +104,8 @@ impl Site {
                 FormName::Image => Form::Image,
             },
         });
-        let kubelet = args.pod_ip.map(|address| Kubelet { address, port: args.kubelet_listen.port() });
+        let address = args.pod_ip.filter(|_| args.rented_containers);
+        let kubelet = address.map(|address| Kubelet { address, port: args.kubelet_listen.port() });
         Ok(Some(Self { api_server, authority, artifacts: artifacts.collect(), setup, kubelet }))
     }
 }
