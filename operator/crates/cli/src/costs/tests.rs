@@ -60,7 +60,7 @@ fn a_machine_without_a_claim_is_told_once_with_what_was_booked_for_it() {
     .unwrap();
     let home: Collective = serde_json::from_value(json!({
         "apiVersion": "cooperator.dev/v1alpha1", "kind": "Collective", "metadata": { "name": "presidents" },
-        "spec": { "members": [], "policy": { "baseModelLicenses": [], "contributionLicenses": [] }, "treasury": { "currency": "USD" } },
+        "spec": { "members": [], "policy": { "baseModelLicenses": [], "contributionLicenses": [] }, "treasury": { "currency": "USD", "split": [] } },
         "status": { "departed": [
             { "uid": "stray/u/4711", "fineTune": "machine 4711", "cost": "0.07", "endedAt": "2026-11-24T12:10:00Z" },
             { "uid": "u", "fineTune": "v0", "cost": "1", "endedAt": "2026-11-24T12:10:00Z" },
