@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result};
 use cooperator_cluster::command::command;
 use cooperator_cluster::file_server::{Kind, Served, image_name};
 use cooperator_cluster::images::{self, Image};
-use cooperator_cluster::network::{HOST_ADDRESS, NODE_ADDRESS};
+use cooperator_cluster::network::{HOST_ADDRESS, NODE_ADDRESS, POD_SUBNET};
 use cooperator_cluster::processes::{Life, Processes};
 use cooperator_cluster::{Progress, files, paths};
 use serde_json::{Value, json};
@@ -88,6 +88,8 @@ fn values(served: &[Served], pause: &Image) -> Value {
         "progressUrl": format!("http://{NODE_ADDRESS}:{}", NODE_PORTS.0),
         "storeEndpoint": format!("http://{NODE_ADDRESS}:{}", NODE_PORTS.1),
         "providerPorts": [PORTS.0],
+        // Machines, and the node that passes on what comes to its ports; no pod.
+        "sources": [{"cidr": "0.0.0.0/0", "except": [POD_SUBNET]}, {"cidr": "10.244.0.1/32"}],
         "service": {"type": "NodePort", "nodePorts": {"progress": NODE_PORTS.0, "s3": NODE_PORTS.1}},
         "artifacts": artifacts,
         "setup": {

@@ -151,10 +151,28 @@ fn everywhere() -> BTreeSet<String> {
         list("apps", &["deployments"], &["list", "watch"]),
         list("", &["pods"], &["list", "watch"]),
         list("events.k8s.io", &["events"], &["create", "patch"]),
+        to_rent(),
     ]
     .concat()
     .into_iter()
     .collect()
+}
+
+/// What it may besides, where machines are rented.
+fn to_rent() -> Vec<String> {
+    let ours = "cooperator.dev";
+    [
+        list(ours, &["nodeclaims", "nodepools", "providers"], &["get", "list", "watch", "patch"]),
+        list(ours, &["nodeclaims/status", "nodepools/status", "providers/status"], &["patch"]),
+        list(ours, &["nodeclaims/finalizers", "nodepools/finalizers"], &["update"]),
+        list(ours, &["nodeclaims"], &["create", "delete"]),
+        list("", &["nodes"], &["get", "list", "watch", "patch", "delete"]),
+        list("", &["namespaces"], &["get"]),
+        list("certificates.k8s.io", &["certificatesigningrequests"], &["get", "list", "watch"]),
+        list("certificates.k8s.io", &["certificatesigningrequests/approval"], &["patch"]),
+        list("certificates.k8s.io", &["signers"], &["approve"]),
+    ]
+    .concat()
 }
 
 #[tokio::test]
@@ -180,6 +198,10 @@ async fn the_operator_may_do_what_it_needs_and_touches_secrets_only_where_it_was
     let mut system = everywhere();
     system.extend(list("coordination.k8s.io", &["leases"], &["get", "create", "update"]));
     assert_eq!(rights(&operator, SYSTEM).await, system);
+    // Tokens of rented machines: made and taken away, never read.
+    let mut tokens = everywhere();
+    tokens.extend(list("", &["secrets"], &["create", "delete"]));
+    assert_eq!(rights(&operator, "kube-system").await, tokens);
 }
 
 #[tokio::test]
