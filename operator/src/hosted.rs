@@ -15,10 +15,10 @@ use cooperator_api::fine_tune::FineTune;
 use cooperator_api::node_claim::NodeClaim;
 use cooperator_contract::outcome::{self, Outcome};
 use k8s_openapi::api::core::v1::{ConfigMap, Pod};
-use kube::ResourceExt as _;
 use tokio::sync::Semaphore;
 
 use crate::admission::{AWAY, Refusal, Run, UNKNOWN, admitted, bearer};
+use crate::domain::newest;
 use crate::node_claim;
 use crate::pipeline::{Error, Pipeline};
 use crate::progress::of_fine_tune;
@@ -122,10 +122,9 @@ impl Desk {
         let node = claim.status.and_then(|status| status.node_name);
         let job = format!("{}={}", node_claim::JOB, attempt.job);
         let pods = self.pipeline.pods(namespace, &job).await.map_err(away)?;
-        let here = pods.into_iter().filter(|pod| {
+        let here = pods.iter().filter(|pod| {
             node.is_some() && pod.spec.as_ref().and_then(|spec| spec.node_name.clone()) == node
         });
-        here.max_by_key(|pod| (pod.metadata.creation_timestamp.as_ref().map(|time| time.0), pod.name_any()))
-            .ok_or(NONE)
+        newest(here).cloned().ok_or(NONE)
     }
 }

@@ -8,7 +8,7 @@ use cooperator_core::time::{Timestamp, whole_second};
 use kube::ResourceExt as _;
 
 use super::machine;
-use crate::domain::{Hold, parse_time};
+use crate::domain::{Hold, amount, parse_time, sum};
 
 /// Machines that status keeps.
 const MACHINES: usize = 64;
@@ -26,8 +26,8 @@ pub fn with_machines(
         return status;
     }
     let so_far = status.cost.clone().unwrap_or_default();
-    let attempts = amount(&so_far.amount).minus(sum(&before)).unwrap_or(Amount::ZERO);
-    let total = attempts.plus(sum(&machines)).unwrap_or(attempts);
+    let attempts = amount(&so_far.amount).minus(cost(&before)).unwrap_or(Amount::ZERO);
+    let total = attempts.plus(cost(&machines)).unwrap_or(attempts);
     let currency = match claims.iter().find_map(|claim| claim.status.as_ref()?.cost.clone()) {
         Some(cost) if so_far.currency.is_empty() => cost.currency,
         _ => so_far.currency,
@@ -35,15 +35,8 @@ pub fn with_machines(
     FineTuneStatus { machines, cost: Some(Money { amount: total.to_string(), currency }), ..status }
 }
 
-fn amount(text: &str) -> Amount {
-    text.parse().unwrap_or(Amount::ZERO)
-}
-
-fn sum(machines: &[RentedMachine]) -> Amount {
-    machines
-        .iter()
-        .map(|machine| amount(&machine.cost))
-        .fold(Amount::ZERO, |sum, cost| sum.plus(cost).unwrap_or(sum))
+fn cost(machines: &[RentedMachine]) -> Amount {
+    sum(machines.iter().map(|machine| amount(&machine.cost)))
 }
 
 fn machines(
@@ -77,7 +70,7 @@ fn machines(
     // Money is never forgotten: what goes is added to what stays.
     let gone: Vec<RentedMachine> = all.drain(..excess).collect();
     if let Some(oldest) = all.first_mut().filter(|_| !gone.is_empty()) {
-        oldest.cost = amount(&oldest.cost).plus(sum(&gone)).unwrap_or(Amount::ZERO).to_string();
+        oldest.cost = amount(&oldest.cost).plus(cost(&gone)).unwrap_or(Amount::ZERO).to_string();
     }
     all
 }

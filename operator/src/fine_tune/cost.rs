@@ -8,7 +8,7 @@ use cooperator_core::time::whole_second;
 use jiff::Timestamp;
 use kube::ResourceExt as _;
 
-use crate::domain::parse_time;
+use crate::domain::{amount, parse_time};
 use crate::pipeline::Error;
 
 /// What an hour of a machine is charged at.
@@ -23,7 +23,7 @@ pub fn price(collective: Option<&Collective>) -> Result<PricePerHour, Error> {
 /// Cost that status holds: of every attempt that has ended.
 pub fn so_far(tune: &FineTune) -> Amount {
     let cost = tune.status.as_ref().and_then(|status| status.cost.as_ref());
-    cost.and_then(|cost| cost.amount.parse().ok()).unwrap_or(Amount::ZERO)
+    cost.map_or(Amount::ZERO, |cost| amount(&cost.amount))
 }
 
 /// Cost with the attempts that have ended since status was written. It is written together with their end, so that

@@ -13,7 +13,7 @@ use cooperator_core::money::{Amount, MoneyError, PricePerHour};
 use kube::ResourceExt as _;
 
 use super::cost;
-use crate::domain::{self, Hold, Terms};
+use crate::domain::{self, Hold, Terms, amount};
 use crate::runs::Bucket;
 
 /// What a FineTune refers to, as read.
@@ -211,7 +211,7 @@ pub fn budget_left(tune: &FineTune, collective: &Collective) -> Result<Option<(A
     let own = own.map(|most| (most, "spec.compute.budget", cost::so_far(tune)));
     let all = collective.spec.budget.as_ref().map(|budget| {
         let spent = collective.status.as_ref().and_then(|status| status.spent.as_ref());
-        let spent = spent.and_then(|spent| spent.amount.parse().ok()).unwrap_or(Amount::ZERO);
+        let spent = spent.map_or(Amount::ZERO, |spent| amount(&spent.amount));
         (budget.amount.as_str(), "spec.budget of the Collective", spent)
     });
     let mut least: Option<(Amount, Spent)> = None;

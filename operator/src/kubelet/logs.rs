@@ -20,6 +20,7 @@ use kube::ResourceExt as _;
 use serde::Deserialize;
 
 use super::text;
+use crate::domain::has_ended;
 use crate::node_claim::has_virtual_node;
 use crate::pipeline::Error;
 use crate::rent::Rent;
@@ -120,8 +121,7 @@ impl Place {
         if status.node_name != spec.node_name {
             return Err(UNKNOWN);
         }
-        let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-        let is_over = matches!(phase, Some("Succeeded" | "Failed"));
+        let is_over = has_ended(&pod);
         if let Some(mut log) = self.kept(&claim).await? {
             let mut from = log.len().saturating_sub(MOST_BYTES);
             while !log.is_char_boundary(from) {

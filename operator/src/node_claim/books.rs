@@ -8,7 +8,7 @@ use cooperator_core::period::Period;
 use cooperator_core::time::Timestamp;
 use kube::ResourceExt as _;
 
-use crate::domain::parse_time;
+use crate::domain::{amount, falls_in, sum};
 use crate::settlement::periods::length;
 
 /// The period of a Collective's budget that it is now.
@@ -25,8 +25,7 @@ pub fn spent_elsewhere(
     now: Timestamp,
 ) -> Amount {
     let present = present(home, now);
-    let counts =
-        |time: &str| present.is_none_or(|present| parse_time(time).is_some_and(|at| present.contains(at)));
+    let counts = |time: &str| falls_in(present.as_ref(), time);
     let is_here = |uid: &str| claims.iter().any(|claim| claim.uid().as_deref() == Some(uid));
     let departed = home.status.as_ref().map(|status| status.departed.as_slice()).unwrap_or_default();
     let gone = departed.iter().filter(|gone| !is_here(&gone.uid) && counts(&gone.ended_at));
@@ -38,16 +37,11 @@ pub fn spent_elsewhere(
         let here = status.machines.iter().filter(|machine| is_here(&machine.uid));
         here.fold(cost, |left, machine| left.minus(amount(&machine.cost)).unwrap_or(left))
     });
-    let gone = gone.map(|gone| amount(&gone.cost));
-    amounts.chain(gone).fold(Amount::ZERO, |sum, cost| sum.plus(cost).unwrap_or(sum))
+    sum(amounts.chain(gone.map(|gone| amount(&gone.cost))))
 }
 
 /// When the newest attempt ended, or began.
 fn newest(status: &FineTuneStatus) -> Option<&str> {
     let attempt = status.attempts.last()?;
     Some(attempt.ended_at.as_deref().unwrap_or(&attempt.started_at))
-}
-
-fn amount(text: &str) -> Amount {
-    text.parse().unwrap_or(Amount::ZERO)
 }

@@ -15,6 +15,7 @@ use kube::api::ListParams;
 use kube::{Api, ResourceExt as _};
 
 use super::{books, container, node};
+use crate::domain::has_ended;
 use crate::pipeline::{Error, Pipeline};
 
 /// How long a kubelet may take to say that a pod which has ended is gone.
@@ -118,11 +119,6 @@ async fn pods(pipeline: &Pipeline, namespace: &str, node: &str) -> Result<(Vec<P
     // What is on every node is nobody's work.
     let is_everywhere = |pod: &Pod| pod.owner_references().iter().any(|owner| owner.kind == "DaemonSet");
     Ok(found.into_iter().filter(|pod| !is_everywhere(pod)).partition(lives))
-}
-
-fn has_ended(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
 }
 
 /// Whether a pod that has ended is deleted, and its kubelet may yet say that it is gone, which it cannot once its machine is

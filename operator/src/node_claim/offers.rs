@@ -82,10 +82,9 @@ pub async fn ask(
         most: None,
     };
     let mut offered = Offered::default();
-    for name in bounds.sellers.keys() {
-        let closed = bounds.sellers.get(name).is_some_and(|seller| seller.closed.is_some());
-        let Some(provider) = world.providers.get(name).filter(|_| !closed) else { continue };
-        let namespace = claim.namespace().unwrap_or_default();
+    let namespace = claim.namespace().unwrap_or_default();
+    for (name, seller) in &bounds.sellers {
+        let Some(provider) = world.providers.get(name).filter(|_| seller.closed.is_none()) else { continue };
         if let Some(after) = rent.market.rests(&namespace, name, now) {
             offered.early(name, after);
             continue;

@@ -13,7 +13,7 @@ use kube::ResourceExt as _;
 
 use super::dereference::World;
 use super::{books, bounds, limits, record};
-use crate::domain::{Hold, parse_time};
+use crate::domain::{Hold, amount, falls_in, sum};
 use crate::node_pool;
 
 /// Seconds of a machine's price that are kept back from a budget: the drain, and the vendor's time to end it.
@@ -148,11 +148,8 @@ impl Own<'_> {
 fn earlier(pool: &NodePool, world: &World, period: Option<&Period>) -> Amount {
     let bills = pool.status.iter().flat_map(|status| &status.bills);
     let is_here = |uid: &str| world.claims.iter().any(|claim| claim.uid().as_deref() == Some(uid));
-    let counts =
-        |time: &str| period.is_none_or(|period| parse_time(time).is_some_and(|at| period.contains(at)));
-    let gone = bills.filter(|bill| !is_here(&bill.uid) && counts(&bill.started_at));
-    gone.filter_map(|bill| bill.cost.parse().ok())
-        .fold(Amount::ZERO, |sum, cost| sum.plus(cost).unwrap_or(sum))
+    let gone = bills.filter(|bill| !is_here(&bill.uid) && falls_in(period, &bill.started_at));
+    sum(gone.map(|bill| amount(&bill.cost)))
 }
 
 /// Whether a claim may be the Collective's: one that somebody made by hand does not say.
@@ -163,7 +160,7 @@ fn is_of(claim: &NodeClaim, home: &Collective) -> bool {
 /// What a claim has cost, as it is told.
 fn cost(claim: &NodeClaim) -> Amount {
     let cost = claim.status.as_ref().and_then(|status| status.cost.as_ref());
-    cost.and_then(|cost| cost.amount.parse().ok()).unwrap_or(Amount::ZERO)
+    cost.map_or(Amount::ZERO, |cost| amount(&cost.amount))
 }
 
 /// The budget of which least is left.

@@ -15,7 +15,7 @@ use super::status::Choosing;
 use super::wish::Intention;
 use super::{cleanup, container, dereference, follow, join, machine, node, reach, record, status, wish};
 use crate::pipeline::{Error, again};
-use crate::rent::Rent;
+use crate::rent::{PULSE_INTERVAL, Rent};
 use crate::report::{Fields, Reporter};
 
 /// Field manager of this controller.
@@ -24,7 +24,7 @@ const MANAGER: &str = "cooperator-nodeclaim";
 const SOON: Duration = Duration::from_secs(5);
 
 /// How soon a virtual node is said to live again.
-const PULSE: Duration = Duration::from_secs(10);
+const PULSE: Duration = PULSE_INTERVAL.unsigned_abs();
 
 /// A writer of a claim's status.
 pub fn reporter(rent: &Rent) -> Reporter {

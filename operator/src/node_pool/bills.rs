@@ -12,7 +12,7 @@ use cooperator_core::time::Timestamp;
 use kube::ResourceExt as _;
 
 use super::status::World;
-use crate::domain::parse_time;
+use crate::domain::{self, amount, falls_in};
 use crate::settlement::periods::length;
 
 /// Bills that a status holds.
@@ -41,15 +41,13 @@ pub fn bills(pool: &NodePool, world: &World, now: Timestamp) -> Vec<Bill> {
     // A claim knows best what it costs, then the FineTune it works for, then what was known before.
     let all: BTreeMap<String, Bill> =
         before.chain(told).chain(claims).map(|bill| (bill.uid.clone(), bill)).collect();
-    let counts = |bill: &Bill| {
-        present.is_none_or(|present| parse_time(&bill.started_at).is_some_and(|at| present.contains(at)))
-    };
+    let counts = |bill: &Bill| falls_in(present.as_ref(), &bill.started_at);
     let mut all: Vec<Bill> = all.into_values().filter(counts).collect();
     all.sort_by(|one, other| (&one.started_at, &one.uid).cmp(&(&other.started_at, &other.uid)));
     let excess = all.len().saturating_sub(MOST);
     let gone: Vec<Bill> = all.drain(..excess).collect();
     if let Some(oldest) = all.first_mut().filter(|_| !gone.is_empty()) {
-        oldest.cost = sum(&gone).plus(amount(oldest)).unwrap_or(Amount::ZERO).to_string();
+        oldest.cost = sum(&gone).plus(amount(&oldest.cost)).unwrap_or(Amount::ZERO).to_string();
     }
     all
 }
@@ -61,11 +59,7 @@ fn of(claim: &NodeClaim) -> Option<Bill> {
     Some(Bill { uid: claim.uid()?, started_at, cost: status.cost.as_ref()?.amount.clone() })
 }
 
-fn amount(bill: &Bill) -> Amount {
-    bill.cost.parse().unwrap_or(Amount::ZERO)
-}
-
 /// What they come to.
 pub fn sum(bills: &[Bill]) -> Amount {
-    bills.iter().map(amount).fold(Amount::ZERO, |sum, cost| sum.plus(cost).unwrap_or(sum))
+    domain::sum(bills.iter().map(|bill| amount(&bill.cost)))
 }

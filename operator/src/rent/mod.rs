@@ -14,7 +14,7 @@ pub use drivers::{Drivers, secret_key};
 pub use gauges::Gauges;
 pub use market::{Market, OFFER, exchange, paused, seller};
 pub use nodes::taken_by;
-pub use pulse::Pulse;
+pub use pulse::{INTERVAL as PULSE_INTERVAL, Pulse};
 pub use site::{Kubelet, Site};
 pub use tunnel::{Ports, Tunnel};
 

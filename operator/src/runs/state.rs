@@ -7,6 +7,7 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ContainerStateTerminated, ContainerStatus, Pod, PodStatus};
 
 use super::failure::{Failure, FailureKind};
+use crate::domain::newest;
 
 /// Most characters of a cluster's message that are passed on.
 const MESSAGE_CHARACTERS: usize = 512;
@@ -77,10 +78,7 @@ pub fn state(job: Option<&Job>, pods: &[Pod]) -> State {
     if job.metadata.deletion_timestamp.is_some() {
         return State::Stopping;
     }
-    let pod = pods.iter().max_by_key(|pod| {
-        let created = pod.metadata.creation_timestamp.as_ref().map(|time| time.0);
-        (created, pod.metadata.name.clone())
-    });
+    let pod = newest(pods);
     let node = pod.and_then(|pod| pod.spec.as_ref()).and_then(|spec| spec.node_name.clone());
     let Some((done, failure)) = finished(job) else {
         let waiting = pod.map_or_else(no_pod, waiting);

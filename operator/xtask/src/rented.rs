@@ -19,6 +19,8 @@ use crate::workspace::Programs;
 const PORTS: (u16, u16) = (8600, 8601);
 /// Ports of the node at which machines reach the operator and object storage.
 const NODE_PORTS: (u16, u16) = (30080, 30900);
+/// The node's own address on the cables of its pods: what comes to its ports comes from there.
+const POD_GATEWAY: &str = "10.244.0.1/32";
 /// How long a program has to begin.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -47,9 +49,7 @@ pub fn start(programs: &Programs, trainer: &Image, progress: &Progress) -> Resul
     let list = state.join("mirror.json");
     // False: it did not run.
     let _ = processes.kill("mirror");
-    if list.exists() {
-        fs::remove_file(&list)?;
-    }
+    files::remove(&list)?;
     let address = format!("{HOST_ADDRESS}:{}", PORTS.1);
     let mut mirror = command(programs.path("cooperator-mirror")?, ["--listen", &address]);
     mirror.arg("--image").arg(&pause.archive).arg("--image").arg(&trainer.archive).arg("--list").arg(&list);
@@ -89,7 +89,7 @@ fn values(served: &[Served], pause: &Image) -> Value {
         "storeEndpoint": format!("http://{NODE_ADDRESS}:{}", NODE_PORTS.1),
         "providerPorts": [PORTS.0],
         // Machines, and the node that passes on what comes to its ports; no pod.
-        "sources": [{"cidr": "0.0.0.0/0", "except": [POD_SUBNET]}, {"cidr": "10.244.0.1/32"}],
+        "sources": [{"cidr": "0.0.0.0/0", "except": [POD_SUBNET]}, {"cidr": POD_GATEWAY}],
         "service": {"type": "NodePort", "nodePorts": {"progress": NODE_PORTS.0, "s3": NODE_PORTS.1}},
         "artifacts": artifacts,
         "setup": {

@@ -65,6 +65,15 @@ async fn through(renting: &Renting) -> FineTuneStatus {
     run(renting, 3600).await
 }
 
+/// Runs at the cheaper of two vendors, `one` and `other`.
+async fn at_the_cheaper(renting: &Renting) -> (Fake, Fake) {
+    let both = (renting.provider("one", &[("a", "0.40")]), renting.provider("other", &[("b", "0.60")]));
+    run(renting, 60).await;
+    renting.join("addresses-v1-m1", "8Gi");
+    run(renting, 20).await;
+    both
+}
+
 /// Deleted, and gone within the hour.
 async fn delete(renting: &Renting) {
     let api: kube::Api<FineTune> = kube::Api::namespaced(renting.cluster.pipeline.client.clone(), HOME);
@@ -126,11 +135,7 @@ async fn a_fine_tune_rents_a_machine_trains_there_and_gives_it_back() {
 #[tokio::test]
 async fn a_machine_that_is_taken_away_is_followed_by_another_elsewhere_and_both_are_paid_for() {
     let renting = renting().await;
-    let (one, other) =
-        (renting.provider("one", &[("a", "0.40")]), renting.provider("other", &[("b", "0.60")]));
-    run(&renting, 60).await;
-    renting.join("addresses-v1-m1", "8Gi");
-    run(&renting, 20).await;
+    let (one, other) = at_the_cheaper(&renting).await;
     one.set_state(&one.instances()[0].id, State::Preempted);
     one.take_offer(&"a".into());
     run(&renting, 30).await;
@@ -154,11 +159,7 @@ async fn a_machine_that_is_taken_away_is_followed_by_another_elsewhere_and_both_
 #[tokio::test]
 async fn a_machine_that_is_powered_off_is_left_with_time_for_a_checkpoint_and_the_work_goes_on_elsewhere() {
     let renting = renting().await;
-    let (one, other) =
-        (renting.provider("one", &[("a", "0.40")]), renting.provider("other", &[("b", "0.60")]));
-    run(&renting, 60).await;
-    renting.join("addresses-v1-m1", "8Gi");
-    run(&renting, 20).await;
+    let (one, other) = at_the_cheaper(&renting).await;
     renting.power_off("addresses-v1-m1");
     run(&renting, 30).await;
     let job = renting.cluster.find::<Job>("batch/v1", "jobs", "addresses-v1-1");

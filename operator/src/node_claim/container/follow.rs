@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 use super::node::{self, Wanted};
 use super::pod::{self, Standing};
 use super::work;
-use crate::domain::Hold;
+use crate::domain::{Hold, has_ended};
 use crate::node_claim::dereference::World;
 use crate::node_claim::follow::remove;
 use crate::node_claim::wish::Intention;
@@ -41,19 +41,18 @@ pub async fn follow(
     if let Some(pod) = work {
         written |= tell(pipeline, pod, &standing, now).await?;
     }
-    let has_ended = work.is_none_or(work::is_ended) || matches!(standing, Standing::Lost(_));
-    if intention.is_over && work::is_gone(record) && has_ended {
+    let is_over = work.is_none_or(has_ended) || matches!(standing, Standing::Lost(_));
+    if intention.is_over && work::is_gone(record) && is_over {
         let Some(node) = &world.node else { return Ok(written) };
         rent.pulse.forget(&node.name_any());
         return Ok(remove(pipeline, claim, node).await? || written);
     }
-    if let Some(pod) =
-        work.filter(|pod| work::leaves_at(pod).is_some() && (has_ended || work::is_gone(record)))
+    if let Some(pod) = work.filter(|pod| work::leaves_at(pod).is_some() && (is_over || work::is_gone(record)))
     {
         written |= let_go(pipeline, pod).await?;
     }
     let lost = match &standing {
-        Standing::Lost(why) if !work.is_some_and(work::is_ended) => Some(why.as_str()),
+        Standing::Lost(why) if !work.is_some_and(has_ended) => Some(why.as_str()),
         _ => None,
     };
     let Some(kubelet) = &rent.site.kubelet else { return Ok(written) };

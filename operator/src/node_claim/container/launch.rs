@@ -12,7 +12,7 @@ use kube::ResourceExt as _;
 
 use super::payload::{Access, payload};
 use super::work;
-use crate::domain::Hold;
+use crate::domain::{Hold, has_ended};
 use crate::node_claim::dereference::World;
 use crate::node_claim::join::{self, Joining};
 use crate::node_claim::machine::Moved;
@@ -72,7 +72,7 @@ pub async fn place(
 fn due<'a>(moved: &Moved, world: &'a World) -> Option<(&'a Attempt, &'a Pod)> {
     let attempt = work::attempt(&moved.claim, world).filter(|attempt| attempt.ended_at.is_none())?;
     let pod = work::pod(&moved.claim, world)?;
-    let waits = !work::is_ended(pod) && work::leaves_at(pod).is_none();
+    let waits = !has_ended(pod) && work::leaves_at(pod).is_none();
     (waits && attempt.reason.is_none() && work::ran(&moved.record).is_none()).then_some((attempt, pod))
 }
 

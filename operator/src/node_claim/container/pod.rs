@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use super::launch::REFUSED;
 use super::work;
-use crate::domain::Hold;
+use crate::domain::{Hold, has_ended};
 use crate::node_claim::wish::Intention;
 
 /// Exit code of a process that was killed.
@@ -49,7 +49,7 @@ pub fn standing(record: &Record, intention: &Intention, hold: Option<&Hold>) -> 
 
 /// The status to write; none: it says so, or the pod has ended, which is never taken back.
 pub fn status(pod: &Pod, standing: &Standing, now: Timestamp) -> Option<Value> {
-    if work::is_ended(pod) {
+    if has_ended(pod) {
         return None;
     }
     let waiting =
@@ -74,7 +74,7 @@ pub fn status(pod: &Pod, standing: &Standing, now: Timestamp) -> Option<Value> {
 
 /// The status of a pod whose run has told how it ended; none: it had ended before.
 pub fn ended(pod: &Pod, outcome: &Outcome, now: Timestamp) -> Option<Value> {
-    if work::is_ended(pod) {
+    if has_ended(pod) {
         return None;
     }
     let (phase, code, reason) = match outcome {

@@ -6,6 +6,7 @@ use cooperator_rental::{Reason, Record, Wish};
 use k8s_openapi::api::core::v1::Pod;
 
 use super::work;
+use crate::domain::has_ended;
 use crate::node_claim::dereference::World;
 use crate::node_claim::wish::Intention;
 
@@ -22,14 +23,14 @@ pub fn intention(claim: &NodeClaim, world: &World, record: &Record, now: Timesta
         return over(Reason::Released, "its run has ended".into());
     }
     let pod = work::pod(claim, world);
-    let has_ended = pod.is_some_and(work::is_ended);
+    let is_done = pod.is_some_and(has_ended);
     // One that has run is not replaced: its work goes on elsewhere, on a claim of its own.
     let lost = work::ran(record).and_then(|launch| Some((launch.reason?, launch.message.clone())));
-    if let Some((reason, message)) = lost.filter(|_| !has_ended) {
+    if let Some((reason, message)) = lost.filter(|_| !is_done) {
         return over(reason, message);
     }
     if record.is_closed() {
-        return match pod.filter(|pod| !has_ended && is_late(pod, now)) {
+        return match pod.filter(|pod| !is_done && is_late(pod, now)) {
             Some(_) => {
                 let message = format!("no container ran for its pod within {} min", PATIENCE.as_mins());
                 over(Reason::NoCapacity, message)
@@ -39,7 +40,7 @@ pub fn intention(claim: &NodeClaim, world: &World, record: &Record, now: Timesta
     }
     match pod {
         None => next(Reason::Released, "its pod is gone".into()),
-        Some(_) if has_ended => next(Reason::Released, "its pod has ended".into()),
+        Some(_) if is_done => next(Reason::Released, "its pod has ended".into()),
         Some(pod) if work::leaves_at(pod).is_some_and(|at| at <= now) => {
             next(Reason::Released, "its pod was deleted, and its grace is over".into())
         }

@@ -7,6 +7,7 @@ use cooperator_rental::{Launch, Record};
 use k8s_openapi::api::core::v1::Pod;
 use kube::ResourceExt as _;
 
+use crate::domain::newest;
 use crate::node_claim::dereference::World;
 
 /// Label by which the Job controller marks its pods.
@@ -36,16 +37,7 @@ pub fn attempt<'a>(claim: &NodeClaim, world: &'a World) -> Option<&'a Attempt> {
 pub fn pod<'a>(claim: &NodeClaim, world: &'a World) -> Option<&'a Pod> {
     let job = &attempt(claim, world)?.job;
     let all = world.pods.iter().chain(&world.ended);
-    let own = all.filter(|pod| pod.labels().get(JOB) == Some(job));
-    own.max_by_key(|pod| {
-        (pod.metadata.creation_timestamp.as_ref().map(|time| time.0), pod.metadata.name.clone())
-    })
-}
-
-/// Whether a pod has ended, as far as its status says.
-pub fn is_ended(pod: &Pod) -> bool {
-    let phase = pod.status.as_ref().and_then(|status| status.phase.as_deref());
-    matches!(phase, Some("Succeeded" | "Failed"))
+    newest(all.filter(|pod| pod.labels().get(JOB) == Some(job)))
 }
 
 /// Until when a deleted pod may go on; none: it is not deleted.

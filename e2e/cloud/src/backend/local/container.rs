@@ -22,26 +22,23 @@ const TICK: Duration = Duration::from_millis(200);
 /// The script of a machine that runs one container, called `name`.
 ///
 /// # Errors
-/// In words, when no image has this reference.
+/// In words, when no image has this reference, or a word cannot be one for the shell.
 pub fn script(cluster: &Path, name: &str, container: &Container) -> Result<String, String> {
     let list = fs::read_to_string(cluster.join(IMAGES)).unwrap_or_default();
     let images: BTreeMap<String, String> = serde_json::from_str(&list).unwrap_or_default();
     let url = images.get(&container.image).ok_or_else(|| format!("no such image: {}", container.image))?;
-    let environment = container.environment.iter().map(|(name, value)| quote(&format!("{name}={value}")));
-    let arguments = container.arguments.iter().map(|argument| quote(argument));
+    let words = |all: Vec<String>| -> Result<String, String> {
+        shlex::try_join(all.iter().map(String::as_str)).map_err(|_| "a word of it has a NUL".to_owned())
+    };
+    let environment = container.environment.iter().map(|(name, value)| format!("{name}={value}")).collect();
     Ok(format!(
         "#!/bin/bash\nIMAGE={} URL={} NAME={}\nENVIRONMENT=({})\nARGUMENTS=({})\n{BODY}",
-        quote(&container.image),
-        quote(url),
-        quote(name),
-        environment.collect::<Vec<_>>().join(" "),
-        arguments.collect::<Vec<_>>().join(" "),
+        words(vec![container.image.clone()])?,
+        words(vec![url.clone()])?,
+        words(vec![name.to_owned()])?,
+        words(environment)?,
+        words(container.arguments.clone())?,
     ))
-}
-
-/// One word for the shell, whatever is in it.
-fn quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 /// Reports that the container runs, and its end, as long as it is `wanted`.
