@@ -69,6 +69,9 @@ pub struct Args {
     /// Folder with the certificate that is shown there (tls.crt, tls.key), and its authority (ca.crt), PEM.
     #[arg(long, default_value = "/etc/cooperator/tunnel")]
     pub rented_tunnel_certificate: PathBuf,
+    /// The program that opens them, which machines fetch from `--rented-progress-url`, unless --rented-machines names it.
+    #[arg(long, default_value = "/usr/bin/cooperator-tunnel")]
+    pub rented_tunnel_program: PathBuf,
     /// File with the authority that signs kubelets' client certificates, PEM.
     #[arg(long, default_value = "/var/run/secrets/kubernetes.io/serviceaccount/ca.crt")]
     pub rented_tunnel_clients: PathBuf,

@@ -53,6 +53,11 @@ pub async fn operate(args: Args) -> Result<()> {
     let runs = progress::router(client, Arc::new(SystemClock))
         .merge(broker::router(context.pipeline.clone(), args.rented_store_endpoint.clone()))
         .merge(hosted::router(context.pipeline.clone()));
+    let runs = if args.rented_tunnel.is_some() {
+        runs.merge(rent::program::router(&args.rented_tunnel_program))
+    } else {
+        runs
+    };
     let runs = serve(args.listen, runs, stop.clone()).await?;
     let logs = match context.rent.as_ref().filter(|rent| rent.site.kubelet.is_some()) {
         Some(rent) => Some(kubelet::serve(&args, rent.clone(), stop.clone()).await?),

@@ -26,6 +26,10 @@ app.kubernetes.io/component: {{ .component }}
 {{ .Values.objectStorage.embedded.existingSecret | default (printf "%s-garage" (include "cooperator.fullname" .)) }}
 {{- end }}
 
+{{- define "cooperator.tunnelSecret" -}}
+{{ .Values.rentedNodes.tunnel.certificateSecret | default (printf "%s-tunnel" (include "cooperator.fullname" .)) }}
+{{- end }}
+
 {{/* Pod Security `restricted`. */}}
 {{- define "cooperator.podSecurityContext" -}}
 runAsNonRoot: true

@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::command;
 use crate::files;
 use crate::network;
-use crate::pki::{self, Authority, Pair, Subject};
+use crate::pki::{self, Authority, Subject};
 use crate::processes::{self, Processes};
 use crate::tools;
 
@@ -72,7 +72,7 @@ impl<'a> ControlPlane<'a> {
         authority.kubeconfig(&kubeconfig, &format!("https://{}:{}", listen.address, listen.api), &admin)?;
         let plane = Self { dir: dir.to_owned(), processes, listen, authority, kubeconfig };
         plane.start_etcd()?;
-        plane.start_api_server(&admin)?;
+        plane.start_api_server()?;
         Ok(plane)
     }
 
@@ -119,7 +119,7 @@ impl<'a> ControlPlane<'a> {
         Ok(())
     }
 
-    fn start_api_server(&self, admin: &Pair) -> Result<(), Error> {
+    fn start_api_server(&self) -> Result<(), Error> {
         let listen = self.listen;
         let serving = self.authority.sign(
             "apiserver",
@@ -151,9 +151,13 @@ impl<'a> ControlPlane<'a> {
             .args(["--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction"])
             .args(["--allow-privileged=true", "--enable-bootstrap-token-auth=true"]);
         if listen.inside {
+            // Called as kubeadm calls it.
+            let name = "kube-apiserver-kubelet-client";
+            let subject = Subject { name, group: Some("system:masters"), ..Subject::default() };
+            let client = self.authority.sign("apiserver-kubelet-client", &subject)?;
             server
-                .arg(flag("kubelet-client-certificate", &admin.certificate))
-                .arg(flag("kubelet-client-key", &admin.key))
+                .arg(flag("kubelet-client-certificate", &client.certificate))
+                .arg(flag("kubelet-client-key", &client.key))
                 .arg("--kubelet-preferred-address-types=InternalIP");
             let policy = self.dir.join("audit.json");
             files::write(&policy, audit_policy().to_string())?;

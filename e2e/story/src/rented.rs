@@ -195,8 +195,11 @@ async fn all_gone(cloud: &Cloud, progress: &Progress) -> Result<()> {
     }
 }
 
-/// Waits until what each machine cost is final.
-async fn accounted(cluster: &Cluster, tune: FineTune, progress: &Progress) -> Result<FineTune> {
+/// Waits until what each machine of a FineTune cost is final.
+///
+/// # Errors
+/// When it is not for long.
+pub async fn accounted(cluster: &Cluster, tune: FineTune, progress: &Progress) -> Result<FineTune> {
     let is_final = |value: &Value| {
         value["status"]["machines"]
             .as_array()

@@ -5,6 +5,7 @@ mod gauges;
 mod market;
 mod nodes;
 mod own;
+pub mod program;
 mod pulse;
 mod site;
 mod tenant;

@@ -10,6 +10,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 use url::Url;
 
+use super::program;
 use crate::args::Args;
 
 /// Addresses and programs that a rented machine is given.
@@ -104,8 +105,14 @@ impl Site {
                 FormName::Image => Form::Image,
             },
         });
+        let mut artifacts: Vec<Artifact> = artifacts.collect();
+        if args.rented_tunnel.is_some() && artifacts.iter().all(|artifact| artifact.name != program::NAME) {
+            let base = args.rented_progress_url.as_deref().or(args.progress_url.as_deref());
+            let base = base.context("--rented-tunnel needs --rented-progress-url")?;
+            artifacts.push(program::artifact(&args.rented_tunnel_program, base)?);
+        }
         let address = args.pod_ip.filter(|_| args.rented_containers);
         let kubelet = address.map(|address| Kubelet { address, port: args.kubelet_listen.port() });
-        Ok(Some(Self { api_server, authority, artifacts: artifacts.collect(), setup, kubelet }))
+        Ok(Some(Self { api_server, authority, artifacts, setup, kubelet }))
     }
 }

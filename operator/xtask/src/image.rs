@@ -42,7 +42,7 @@ struct Source {
 const OPERATOR: Source = Source {
     name: "operator",
     containerfile: "operator/Containerfile",
-    programs: &["cooperator-operator", "cooperator-gateway", "cooperator-settle"],
+    programs: &["cooperator-operator", "cooperator-gateway", "cooperator-settle", "cooperator-tunnel"],
 };
 
 const TRAINER: Source = Source {
@@ -53,7 +53,7 @@ const TRAINER: Source = Source {
 
 /// The images a whole installation needs, built for the local cluster.
 pub struct Images {
-    /// operator, gateway and settle.
+    /// operator, gateway and settle, and the tunnel.
     pub operator: Image,
     /// trainer and server.
     pub trainer: Image,

@@ -17,8 +17,8 @@ use crate::workspace::Programs;
 
 /// Ports of the cloud and of the mirror, on the host's end of the cluster's cable.
 const PORTS: (u16, u16) = (8600, 8601);
-/// Ports of the node at which machines reach the operator and object storage.
-const NODE_PORTS: (u16, u16) = (30080, 30900);
+/// Ports of the node at which machines reach the operator, object storage, and the operator's end of tunnels.
+const NODE_PORTS: (u16, u16, u16) = (30080, 30900, 30645);
 /// The node's own address on the cables of its pods: what comes to its ports comes from there.
 const POD_GATEWAY: &str = "10.244.0.1/32";
 /// How long a program has to begin.
@@ -91,6 +91,12 @@ fn values(served: &[Served], pause: &Image) -> Value {
         // Machines, and the node that passes on what comes to its ports; no pod.
         "sources": [{"cidr": "0.0.0.0/0", "except": [POD_SUBNET]}, {"cidr": POD_GATEWAY}],
         "service": {"type": "NodePort", "nodePorts": {"progress": NODE_PORTS.0, "s3": NODE_PORTS.1}},
+        "containers": {"enabled": true},
+        // Nothing can dial a machine of the local cloud, as behind most routers.
+        "tunnel": {
+            "server": format!("{NODE_ADDRESS}:{}", NODE_PORTS.2),
+            "service": {"type": "NodePort", "nodePort": NODE_PORTS.2},
+        },
         "artifacts": artifacts,
         "setup": {
             "sandboxImage": pause.reference,

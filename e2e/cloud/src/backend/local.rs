@@ -71,7 +71,10 @@ impl Backend for Local {
                 return;
             }
             let started = script.and_then(|script| {
-                Machine::start(&cluster, &name, &script).map_err(|error| error.to_string())
+                let machine = Machine::start(&cluster, &name, &script).map_err(|error| error.to_string())?;
+                // Nothing can dial what is rented, as behind most routers.
+                machine.close().map_err(|error| error.to_string())?;
+                Ok::<_, String>(machine)
             });
             match started {
                 Ok(machine) if is_container => {

@@ -71,6 +71,15 @@ pub fn lay(number: u16) -> Result<(), Error> {
     Ok(())
 }
 
+/// From now on nobody opens a connection to the machine; its own are answered.
+pub fn close(number: u16) -> Result<(), Error> {
+    let mut iptables = command::command("nsenter", [format!("--net=/run/netns/{}", network(number))]);
+    iptables.args(["--", "iptables", "--wait", "--append", "INPUT", "--in-interface", "eth0"]);
+    iptables.args(["--match", "conntrack", "--ctstate", "NEW", "--jump", "DROP"]);
+    command::output("iptables", &mut iptables)?;
+    Ok(())
+}
+
 /// Removes a namespace and its cable. None there is no error.
 pub fn remove(network: &str) -> Result<(), Error> {
     // The kernel removes the cable of a namespace that goes, but later: the next machine's would have its name.

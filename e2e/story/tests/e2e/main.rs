@@ -6,6 +6,7 @@ mod bad_input;
 mod cluster;
 mod deletion;
 mod failures;
+mod hosted;
 mod isolation;
 mod network;
 mod openai;

@@ -1,36 +1,43 @@
 //! The story of `examples/rented`, with machines that really run beside the cluster.
 
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
+use std::time::Duration;
 
-use cooperator_api::fine_tune::FineTune;
 use cooperator_cli::kind::Kind;
-use cooperator_cluster::{Progress, paths};
+use cooperator_cluster::{Machine, Progress, paths};
 use cooperator_core::money::Amount;
 use cooperator_story::PRESIDENTS;
 use cooperator_story::cluster::Cluster;
 use cooperator_story::rented::{self, Cloud};
 use futures::{StreamExt as _, stream};
-use serde_json::json;
+use k8s_openapi::api::core::v1::{Node, Pod};
+use kube::api::{AttachParams, DeleteParams, ListParams, LogParams};
+use kube::{Api, ResourceExt as _};
+use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
 
-use crate::cluster::{connect, told};
+use crate::cluster::{SYSTEM, connect, eventually, made_for, told};
 use crate::tiny::Tiny;
 
 /// Rentals that are tried, unless the environment says how many.
 const RENTALS: usize = 3;
 /// How many of them at a time: the host has two cores.
-const AT_A_TIME: usize = 3;
+const AT_A_TIME: usize = 4;
 
-fn amount(text: &str) -> Amount {
+/// An amount as a status has it.
+pub fn amount(text: &str) -> Amount {
     text.parse().unwrap()
 }
 
 /// Where the local cloud answers.
-fn cloud() -> String {
+pub fn cloud() -> String {
     std::env::var("COOPERATOR_E2E_CLOUD")
         .expect("COOPERATOR_E2E_CLOUD names no cloud: run `cargo xtask test`")
 }
 
-fn examples() -> PathBuf {
+/// The folder of the manifests that people are shown.
+pub fn examples() -> PathBuf {
     paths::workspace().join("examples")
 }
 
@@ -59,24 +66,69 @@ async fn a_training_whose_rented_machine_is_taken_back_goes_on_at_another_vendor
 
 #[tokio::test]
 #[ignore = "needs the cluster of `cargo xtask test`"]
+async fn a_machine_that_nothing_can_dial_is_reached_by_the_connection_it_opened_also_after_the_operator_died()
+{
+    told().await;
+    let (cluster, cloud) = (connect().await, Cloud::at(&cloud()));
+    let tiny = pool(&cluster, &cloud, "hidden", &["lambda"], "machine").await;
+    let mut spec = tiny.fine_tune(100_000, 41);
+    spec["compute"]["nodePoolRef"] = json!({"name": "hidden"});
+    tiny.apply("FineTune", "hidden", spec).await;
+    let pod = running(&tiny, "hidden").await;
+    let nodes: Api<Node> = Api::all(cluster.client.clone());
+    let name = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap();
+    let is_hidden = |address: &Ipv4Addr, node: &Node| {
+        let port = node.status.as_ref()?.daemon_endpoints.as_ref()?.kubelet_endpoint.as_ref()?.port;
+        let at = SocketAddr::from((*address, u16::try_from(port).ok()?));
+        Some(TcpStream::connect_timeout(&at, Duration::from_secs(1)).is_err())
+    };
+    let [machine] = Machine::all(&paths::cluster_state()).try_into().unwrap();
+    assert_eq!(is_hidden(&machine.address, &nodes.get(&name).await.unwrap()), Some(true));
+    let operators: Api<Pod> = Api::namespaced(cluster.client.clone(), SYSTEM);
+    let pods: Api<Pod> = tiny.access.api();
+    for _ in 0..2 {
+        eventually("its log is read, and a program run in it", async || {
+            let log = pods.logs(&pod.name_any(), &LogParams::default()).await.unwrap_or_default();
+            !log.is_empty()
+                && version(&pods, &pod.name_any())
+                    .await
+                    .is_some_and(|said| said.starts_with("cooperator-trainer"))
+        })
+        .await;
+        // Whoever leads is where the node's address leads to.
+        let leader = address(&nodes.get(&name).await.unwrap());
+        let all = operators
+            .list(&ListParams::default().labels("app.kubernetes.io/component=operator"))
+            .await
+            .unwrap();
+        let is_leader = |pod: &&Pod| pod.status.as_ref().and_then(|status| status.pod_ip.clone()) == leader;
+        let leader = all.items.iter().find(is_leader).expect("the node's address is the operator's");
+        operators.delete(&leader.name_any(), &DeleteParams::default().grace_period(0)).await.unwrap();
+    }
+    tiny.delete(Kind::FineTune, "hidden").await;
+    eventually("its machine is gone", async || cloud.machines(true).await.unwrap().is_empty()).await;
+}
+
+fn address(node: &Node) -> Option<String> {
+    let addresses = node.status.as_ref()?.addresses.as_ref()?;
+    Some(addresses.iter().find(|address| address.type_ == "InternalIP")?.address.clone())
+}
+
+/// What a pod's trainer says of itself; none: nothing could be run in the pod.
+async fn version(pods: &Api<Pod>, name: &str) -> Option<String> {
+    let command = ["/usr/bin/cooperator-trainer", "--version"];
+    let mut process = pods.exec(name, command, &AttachParams::default().stderr(false)).await.ok()?;
+    let mut said = String::new();
+    process.stdout()?.read_to_string(&mut said).await.ok()?;
+    Some(said)
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `cargo xtask test`"]
 async fn trainings_each_on_a_machine_of_its_own_leave_none_behind_and_cost_what_is_billed() {
     told().await;
     let (cluster, cloud) = (connect().await, Cloud::at(&cloud()));
-    rented::prepare(&cluster, &examples(), &cloud, &Progress::new()).await.unwrap();
-    let tiny = Tiny::make(&cluster, PRESIDENTS, "washington").await;
-    tiny.reason(Kind::Dataset, "tiny", "Built").await;
-    tiny.apply(
-        "NodePool",
-        "many",
-        json!({
-            "collectiveRef": {"name": PRESIDENTS}, "providerRefs": [{"name": "hetzner"}],
-            "template": {"spec": {"requirements": [
-                {"key": "cooperator.dev/shape", "operator": "In", "values": ["machine"]},
-            ]}},
-            "limits": {"machines": AT_A_TIME}, "diskGi": 20,
-        }),
-    )
-    .await;
+    let tiny = pool(&cluster, &cloud, "many", &["lambda", "hetzner"], "machine").await;
     let rentals = std::env::var("COOPERATOR_E2E_RENTALS").map_or(RENTALS, |count| count.parse().unwrap());
     let before = cloud.machines(false).await.unwrap().len();
     let costs: Vec<Amount> = stream::iter(1..=rentals)
@@ -91,6 +143,42 @@ async fn trainings_each_on_a_machine_of_its_own_leave_none_behind_and_cost_what_
     assert!(cloud.machines(true).await.unwrap().is_empty());
 }
 
+/// What is trained, and a pool of the presidents' that rents one shape of host from these vendors.
+pub async fn pool(cluster: &Cluster, cloud: &Cloud, name: &str, vendors: &[&str], shape: &str) -> Tiny {
+    let vendors: Vec<Value> = vendors.iter().map(|vendor| json!({"name": vendor})).collect();
+    rented::prepare(cluster, &examples(), cloud, &Progress::new()).await.unwrap();
+    let tiny = Tiny::make(cluster, PRESIDENTS, "washington").await;
+    tiny.reason(Kind::Dataset, "tiny", "Built").await;
+    tiny.apply(
+        "NodePool",
+        name,
+        json!({
+            "collectiveRef": {"name": PRESIDENTS}, "providerRefs": vendors,
+            "template": {"spec": {"requirements": [
+                {"key": "cooperator.dev/shape", "operator": "In", "values": [shape]},
+            ]}},
+            "limits": {"machines": AT_A_TIME}, "diskGi": 20,
+        }),
+    )
+    .await;
+    tiny
+}
+
+/// The newest pod of a FineTune, once it runs.
+pub async fn running(tiny: &Tiny, name: &str) -> Pod {
+    let pods: Api<Pod> = tiny.access.api();
+    let chosen = ListParams::default().labels(&made_for(Kind::FineTune, name));
+    let mut found = None;
+    eventually("its pod runs", async || {
+        let all = pods.list(&chosen).await.unwrap().items;
+        let phase = |pod: &Pod| pod.status.clone().and_then(|status| status.phase);
+        found = all.into_iter().find(|pod| phase(pod).as_deref() == Some("Running"));
+        found.is_some()
+    })
+    .await;
+    found.unwrap()
+}
+
 /// One training on a machine that is rented for it; returns what that cost.
 async fn rental(cluster: &Cluster, cloud: &Cloud, tiny: &Tiny, number: usize) -> Amount {
     let name = format!("rental-{number}");
@@ -98,15 +186,8 @@ async fn rental(cluster: &Cluster, cloud: &Cloud, tiny: &Tiny, number: usize) ->
     spec["compute"]["nodePoolRef"] = json!({"name": "many"});
     tiny.apply("FineTune", &name, spec).await;
     tiny.reason(Kind::FineTune, &name, "Trained").await;
-    let closed = |tune: &FineTune| {
-        let status = tune.status.clone().unwrap_or_default();
-        !status.machines.is_empty() && status.machines.iter().all(|machine| machine.is_final)
-    };
-    let mut tune: FineTune = tiny.access.get(&name).await.unwrap();
-    while !closed(&tune) {
-        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
-        tune = tiny.access.get(&name).await.unwrap();
-    }
+    let tune = tiny.access.get(&name).await.unwrap();
+    let tune = rented::accounted(cluster, tune, &Progress::new()).await.unwrap();
     let costs = rented::costs(cluster, cloud, &tune).await.unwrap();
     for (machine, billed) in &costs {
         assert_eq!(amount(&machine.cost), *billed, "{name}: {} {}", machine.provider, machine.instance);

@@ -166,7 +166,9 @@ fn to_rent() -> Vec<String> {
         list(ours, &["nodeclaims/status", "nodepools/status", "providers/status"], &["patch"]),
         list(ours, &["nodeclaims/finalizers", "nodepools/finalizers"], &["update"]),
         list(ours, &["nodeclaims"], &["create", "delete"]),
-        list("", &["nodes"], &["get", "list", "watch", "patch", "delete"]),
+        // Virtual nodes of rented containers are made, and where tunnels lead to is told.
+        list("", &["nodes"], &["get", "list", "watch", "create", "patch", "delete"]),
+        list("", &["nodes/status"], &["patch"]),
         list("", &["namespaces"], &["get"]),
         list("certificates.k8s.io", &["certificatesigningrequests"], &["get", "list", "watch"]),
         list("certificates.k8s.io", &["certificatesigningrequests/approval"], &["patch"]),
@@ -202,6 +204,10 @@ async fn the_operator_may_do_what_it_needs_and_touches_secrets_only_where_it_was
     let mut tokens = everywhere();
     tokens.extend(list("", &["secrets"], &["create", "delete"]));
     assert_eq!(rights(&operator, "kube-system").await, tokens);
+    // That virtual nodes live.
+    let mut leases = everywhere();
+    leases.extend(list("coordination.k8s.io", &["leases"], &["create", "patch"]));
+    assert_eq!(rights(&operator, "kube-node-lease").await, leases);
 }
 
 #[tokio::test]
