@@ -117,6 +117,8 @@ pub async fn prepare(cluster: &Cluster, examples: &Path, cloud: &Cloud, progress
     let to_cloud = |object: &mut DynamicObject| {
         let endpoint = format!("{}/{}", cloud.url, object.name_any());
         object.data["spec"]["endpoint"] = endpoint.into();
+        // The local cloud bills at once.
+        object.data["spec"]["timeouts"] = json!({"billing": "30s"});
     };
     cluster.apply_with(&folder.join("providers.yaml"), to_cloud).await?;
     cluster.apply(&folder.join("nodepool.yaml")).await?;

@@ -3,10 +3,9 @@
 use std::time::Duration;
 
 use cooperator_api::node_claim::NodeClaim;
-use cooperator_api::provider::Provider;
 use cooperator_core::time::Timestamp;
 use cooperator_providers::InstanceName;
-use cooperator_rental::{Advance, Limits, News, Record, Wish, step};
+use cooperator_rental::{Advance, News, Record, Wish, step};
 use kube::ResourceExt as _;
 
 use super::dereference::World;
@@ -14,10 +13,10 @@ use super::place::{self, Sought};
 use super::status::Choosing;
 use super::wish::Intention;
 use super::{container, needs, reconcile};
-use crate::domain::{Hold, duration};
+use crate::domain::Hold;
 use crate::pipeline::Error;
 use crate::provider;
-use crate::rent::Rent;
+use crate::rent::{self, Rent};
 
 /// How soon a drain is looked at again.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -110,7 +109,7 @@ async fn go_on(
                 continue;
             }
         };
-        let limits = limits(provider);
+        let limits = rent::limits(provider);
         let clock = &*rent.pipeline.clock;
         let Advance { record, changed, again, news } =
             step(&moved.record, &at, name, wish, &limits, &*driver, clock).await;
@@ -122,12 +121,6 @@ async fn go_on(
         }
     }
     Ok(moved)
-}
-
-/// How long things may take at a Provider.
-fn limits(provider: &Provider) -> Limits {
-    let launch = duration(&provider.spec.timeouts.launch).try_into().unwrap_or_default();
-    Limits { launch, ..Limits::default() }
 }
 
 /// Tells what happened: as events, and to the Provider that it happened at.

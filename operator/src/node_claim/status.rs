@@ -246,7 +246,16 @@ fn accounted(world: &World, record: &Record, is_over: bool) -> Finding {
         let currency = world.collective.as_ref().map_or("", |home| &home.spec.treasury.currency);
         return Finding::yes(condition::ACCOUNTED, "Final", format!("what it cost is final, in {currency}"));
     }
-    Finding::no(condition::ACCOUNTED, "Open", "it may still cost something")
+    let Some((launch, machine)) = record.unaccounted().next().filter(|_| is_over) else {
+        return Finding::no(condition::ACCOUNTED, "Open", "it may still cost something");
+    };
+    let billing = world.providers.get(&launch.provider).map_or("?", |one| &one.spec.timeouts.billing);
+    let message = format!(
+        "what {} bills for {} may still change; it is taken for final {billing} after the machine's end \
+         (spec.timeouts.billing of its Provider)",
+        launch.provider, machine.instance
+    );
+    Finding::no(condition::ACCOUNTED, "Billing", message)
 }
 
 fn ending(intention: &Intention) -> Option<Hold> {

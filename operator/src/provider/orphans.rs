@@ -8,14 +8,14 @@ use cooperator_core::money::PricePerHour;
 use cooperator_core::time::Timestamp;
 use cooperator_providers::{Driver, Error as VendorError};
 use cooperator_rental::collect::NoPass;
-use cooperator_rental::{Limits, Live, Record, Strays, Verdict};
+use cooperator_rental::{Live, Record, Strays, Verdict};
 use kube::api::{ListParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
 use crate::node_claim;
 use crate::pipeline::Error;
-use crate::rent::Rent;
+use crate::rent::{self, Rent};
 
 /// What a pass came to.
 #[derive(Debug)]
@@ -46,7 +46,8 @@ pub async fn collect(
         let named = known.iter().filter_map(|(claim, record)| Some((tenant.name(&claim.uid()?)?, record)));
         Ok::<_, Error>(Live::of(&provider.name_any(), named))
     };
-    let pass = cooperator_rental::collect(driver, tenant, &strays, claims, &Limits::default(), clock).await;
+    let pass =
+        cooperator_rental::collect(driver, tenant, &strays, claims, &rent::limits(provider), clock).await;
     let pass = match pass {
         Ok(pass) => pass,
         Err(NoPass::Read(error)) => return Err(error),

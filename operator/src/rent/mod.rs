@@ -2,6 +2,7 @@
 
 mod drivers;
 mod gauges;
+mod limits;
 mod market;
 mod nodes;
 mod own;
@@ -13,6 +14,7 @@ mod tunnel;
 
 pub use drivers::{Drivers, secret_key};
 pub use gauges::Gauges;
+pub use limits::limits;
 pub use market::{Market, OFFER, exchange, paused, seller};
 pub use nodes::taken_by;
 pub use pulse::{INTERVAL as PULSE_INTERVAL, Pulse};

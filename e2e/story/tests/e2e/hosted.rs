@@ -18,9 +18,9 @@ use crate::tiny::Tiny;
 use crate::training::{digest, has_checkpoint, train};
 
 /// Steps of a training that takes long enough to be looked at.
-const STEPS: u64 = 1200;
+const STEPS: u64 = 6000;
 /// The step after whose checkpoint a container is taken back.
-const INTERRUPTED_AT: u64 = 200;
+const INTERRUPTED_AT: u64 = 500;
 /// Seconds that its vendor says so before.
 const NOTICE: u64 = 60;
 

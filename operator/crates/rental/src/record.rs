@@ -293,7 +293,7 @@ impl Record {
     }
 
     /// Machines that are over while what they cost may still change.
-    pub(crate) fn unaccounted(&self) -> impl Iterator<Item = (&Launch, &Machine)> {
+    pub fn unaccounted(&self) -> impl Iterator<Item = (&Launch, &Machine)> {
         let all =
             self.launches.iter().flat_map(|launch| launch.machines().map(move |machine| (launch, machine)));
         all.filter(|(_, machine)| machine.confirmed_at.is_some() && machine.accounted_at.is_none())

@@ -21,7 +21,7 @@ pub struct ProviderLimits {
     pub price_per_hour: Option<String>,
 }
 
-/// How long a machine may take. One that takes longer is given back, and another is tried.
+/// How long a machine may take, and what it costs be unsure. One that takes longer is given back, and another is tried.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize, KubeSchema)]
 pub struct Timeouts {
     /// From the order until the vendor says that it runs: hours, minutes and seconds, 30s to 24h. Default: 10m.
@@ -40,11 +40,22 @@ pub struct Timeouts {
     #[schemars(length(max = 16))]
     #[x_kube(validation = rule::duration("30s", "24h"))]
     pub idle: String,
+    /// From its end until what its vendor says it cost is taken for final, at vendors that never say so themselves, such as
+    /// Vast.ai. A FineTune that is deleted stays for so long: hours, minutes and seconds, 30s to 24h. Default: 30m.
+    #[serde(default = "default_billing")]
+    #[schemars(length(max = 16))]
+    #[x_kube(validation = rule::duration("30s", "24h"))]
+    pub billing: String,
 }
 
 impl Default for Timeouts {
     fn default() -> Self {
-        Self { launch: default_launch(), registration: default_registration(), idle: default_idle() }
+        Self {
+            launch: default_launch(),
+            registration: default_registration(),
+            idle: default_idle(),
+            billing: default_billing(),
+        }
     }
 }
 
@@ -58,6 +69,10 @@ fn default_registration() -> String {
 
 fn default_idle() -> String {
     "5m".into()
+}
+
+fn default_billing() -> String {
+    "30m".into()
 }
 
 /// So many failed launches within a window, and nothing is rented for a while.
