@@ -13,6 +13,8 @@ use cooperator_api::base_model::BaseModel;
 use cooperator_api::common::{Attempt, Progress};
 use cooperator_api::dataset::Dataset;
 use cooperator_api::fine_tune::FineTune;
+use cooperator_api::preflight::PreflightStatus;
+use cooperator_contract::preflight::Measured;
 use cooperator_contract::progress::{Answer, Progress as Report};
 use cooperator_core::time::{Clock, Timestamp, whole_second};
 use jiff::SignedDuration;
@@ -24,6 +26,7 @@ use serde::de::DeserializeOwned;
 use serde_json::json;
 
 use crate::admission::{AWAY, Refusal, Run, UNKNOWN, admitted, bearer};
+use crate::domain::count;
 use crate::node_claim;
 
 /// Field manager of `status.progress`.
@@ -47,6 +50,7 @@ struct Written {
     at: Timestamp,
     phase: String,
     has_stepped: bool,
+    has_measured: bool,
 }
 
 /// The endpoint.
@@ -138,27 +142,32 @@ impl Desk {
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
         written.retain(|_, written| now.duration_since(written.at) < INTERVAL);
         let has_stepped = report.steps.is_some_and(|steps| steps.done > 0);
+        let has_measured = report.preflight.is_some();
         if let Some(before) = written.get(uid) {
             let is_news = before.phase != report.phase || (has_stepped && !before.has_stepped);
-            let is_due = is_news && now.duration_since(before.at) >= NEWS;
+            // Told once an attempt, which may end by it.
+            let is_due =
+                (is_news && now.duration_since(before.at) >= NEWS) || (has_measured && !before.has_measured);
             if !is_due && report.progress_percentage < 100 {
                 return false;
             }
         }
-        written.insert(uid.to_owned(), Written { at: now, phase: report.phase.clone(), has_stepped });
+        let phase = report.phase.clone();
+        written.insert(uid.to_owned(), Written { at: now, phase, has_stepped, has_measured });
         true
     }
 }
 
 fn progress(report: &Report, now: Timestamp) -> Progress {
     let Report {
-        attempt: _,
+        attempt,
         phase,
         progress_percentage,
         estimated_remaining_seconds,
         steps,
         loss,
         tokens_per_second,
+        preflight,
         heartbeat: _,
     } = report.clone();
     let number = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
@@ -170,7 +179,26 @@ fn progress(report: &Report, now: Timestamp) -> Progress {
         loss,
         tokens_per_second: tokens_per_second.map(number),
         estimated_remaining_seconds: estimated_remaining_seconds.map(number),
+        preflight: preflight.map(|measured| measured_by(attempt, measured)),
         last_updated_time: Some(whole_second(now).to_string()),
+    }
+}
+
+fn measured_by(attempt: u32, measured: Measured) -> PreflightStatus {
+    let Measured {
+        gflops,
+        disk_mib_per_second,
+        download_mbit_per_second,
+        upload_mbit_per_second,
+        model_download_seconds,
+    } = measured;
+    PreflightStatus {
+        attempt: i32::try_from(attempt).unwrap_or(i32::MAX),
+        gflops: count(gflops),
+        disk_mib_per_second: count(disk_mib_per_second),
+        download_mbit_per_second: count(download_mbit_per_second),
+        upload_mbit_per_second: count(upload_mbit_per_second),
+        model_download_seconds: count(model_download_seconds),
     }
 }
 
@@ -203,6 +231,20 @@ mod tests {
         told.progress_percentage = 99;
         assert!(!desk.due("run", at(108), &told));
         assert!(desk.due("run", at(109), &told));
+    }
+
+    #[tokio::test]
+    async fn what_was_measured_is_written_at_once_and_bears_its_attempt() {
+        let desk = desk();
+        let mut told = Report { attempt: 2, phase: "preflight".into(), ..Report::default() };
+        assert!(desk.due("run", at(100), &told));
+        told.preflight =
+            Some(Measured { gflops: 30, model_download_seconds: u64::MAX, ..Measured::default() });
+        assert!(desk.due("run", at(100), &told));
+        assert!(!desk.due("run", at(101), &told));
+        let written = progress(&told, at(100)).preflight.unwrap();
+        assert_eq!((written.attempt, written.gflops), (2, 30));
+        assert_eq!(written.model_download_seconds, i64::MAX);
     }
 
     #[tokio::test]

@@ -326,6 +326,7 @@ impl Job<'_> {
             previous: None,
         };
         Ok(RunFile {
+            preflight: None,
             version: VERSION,
             run: RunId { namespace: NAME.into(), name: NAME.into(), uid: "uid".into(), attempt: 1 },
             storage: self.location.clone(),

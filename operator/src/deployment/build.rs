@@ -107,6 +107,7 @@ fn part(valid: &ValidDeployment, owner: OwnerReference) -> Part {
 
 fn run_file(valid: &ValidDeployment, uid: &str) -> RunFile {
     RunFile {
+        preflight: None,
         version: run::VERSION,
         run: RunId {
             namespace: valid.namespace.clone(),

@@ -60,6 +60,7 @@ fn machines(
             Some(known) => {
                 *known = RentedMachine {
                     tokens_per_second: line.tokens_per_second.or(known.tokens_per_second),
+                    preflight: line.preflight.or_else(|| known.preflight.clone()),
                     ..line
                 }
             }
@@ -105,6 +106,10 @@ fn line(claim: &NodeClaim, tune: &FineTune, now: Timestamp) -> Option<RentedMach
         cost: status.cost.as_ref().map_or_else(|| "0".into(), |cost| cost.amount.clone()),
         is_final,
         tokens_per_second: progress.and_then(|progress| progress.tokens_per_second),
+        preflight: progress
+            .and_then(|progress| progress.preflight.clone())
+            // What stands there until a newer attempt reports is of another machine.
+            .filter(|measured| attempt.is_some_and(|attempt| attempt.number == measured.attempt)),
     })
 }
 

@@ -49,6 +49,7 @@ pub fn build(
             budget: budget.map(|(left, _)| rounded(left)),
             spot: compute.spot,
             work: work(tune, world.base_model.as_ref(), admitted),
+            preflight: Some(pool.spec.preflight.clone()),
             taints: template.taints.clone(),
             startup_taints: template.startup_taints.clone(),
             expire_after: template.expire_after.clone(),

@@ -3,14 +3,16 @@
 use cooperator_api::common::{Attempt, condition};
 use cooperator_api::fine_tune::{FineTune, FineTuneStatus};
 use cooperator_api::node_claim::{NodeClaim, Shape};
+use cooperator_api::preflight::PreflightFloors;
+use cooperator_contract::preflight::Floors;
 use cooperator_core::money::PricePerHour;
 use cooperator_rental::Reason;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::ResourceExt as _;
 
 use super::status::Training;
-use crate::domain::Hold;
-use crate::runs::{Failure, FailureKind, Machine, Phase};
+use crate::domain::{Hold, duration};
+use crate::runs::{self, Failure, FailureKind, Machine, Phase};
 
 /// What is to be done about machines before the run is moved on.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,9 +40,7 @@ pub fn need(tune: &FineTune, claims: &[NodeClaim], attempts: &[Attempt]) -> Need
     }
     let Some(claim) = newest(claims, attempts) else { return Need::Claim(next_name(tune, claims)) };
     match (ready(claim), claim.uid()) {
-        (Some(found), Some(uid)) if found.status == "True" => {
-            Need::Use(Machine { claim: claim.name_any(), uid, is_container: is_container(claim) })
-        }
+        (Some(found), Some(uid)) if found.status == "True" => Need::Use(machine(claim, uid)),
         (found, _) => Need::Wait(wait(claim, found)),
     }
 }
@@ -49,14 +49,15 @@ pub fn need(tune: &FineTune, claims: &[NodeClaim], attempts: &[Attempt]) -> Need
 fn under_way(name: &str, claims: &[NodeClaim]) -> Need {
     let found = claims.iter().find(|claim| claim.name_any() == name);
     let Some(claim) = found else {
-        let machine = Machine { claim: name.to_owned(), uid: String::new(), is_container: false };
+        let machine =
+            Machine { claim: name.to_owned(), uid: String::new(), is_container: false, floors: None };
         let message = format!(
             "NodeClaim `{name}`, which it ran on, is gone: it goes on from its checkpoint on another machine"
         );
         return Need::Leave(machine, Failure::new(FailureKind::Preempted, message));
     };
     let uid = claim.uid().unwrap_or_default();
-    let machine = Machine { claim: name.to_owned(), uid, is_container: is_container(claim) };
+    let machine = machine(claim, uid);
     match ending(claim) {
         Some(why) => {
             let message = format!(
@@ -75,17 +76,45 @@ fn under_way(name: &str, claims: &[NodeClaim]) -> Need {
     }
 }
 
+fn machine(claim: &NodeClaim, uid: String) -> Machine {
+    Machine { claim: claim.name_any(), uid, is_container: is_container(claim), floors: floors(claim) }
+}
+
+/// What the run is to ask of its machine. The API bounds each from below at zero.
+fn floors(claim: &NodeClaim) -> Option<Floors> {
+    let PreflightFloors {
+        min_gflops,
+        min_disk_mib_per_second,
+        min_download_mbit_per_second,
+        min_upload_mbit_per_second,
+        max_model_download,
+    } = claim.spec.preflight.as_ref()?;
+    let floor = |least: i32| u64::try_from(least).unwrap_or_default();
+    Some(Floors {
+        gflops: floor(*min_gflops),
+        disk_mib_per_second: floor(*min_disk_mib_per_second),
+        download_mbit_per_second: floor(*min_download_mbit_per_second),
+        upload_mbit_per_second: floor(*min_upload_mbit_per_second),
+        model_download_seconds: u64::try_from(duration(max_model_download).as_secs()).unwrap_or_default(),
+    })
+}
+
 /// Whether what is rented for it is a container: that has one pod, and so one attempt.
 fn is_container(claim: &NodeClaim) -> bool {
     let offer = claim.status.as_ref().and_then(|status| status.offer.as_ref());
     offer.is_some_and(|offer| offer.shape == Shape::Container)
 }
 
-/// Whether its container has had its attempt.
+/// Whether its container has had its attempt, or an attempt found its machine unfit.
 fn is_spent(claim: &NodeClaim, attempts: &[Attempt]) -> bool {
     let name = Some(claim.name_any());
     let had = |attempt: &Attempt| attempt.node_claim == name && attempt.ended_at.is_some();
-    is_container(claim) && attempts.iter().any(had)
+    (is_container(claim) && attempts.iter().any(had)) || is_unfit(claim, attempts)
+}
+
+fn is_unfit(claim: &NodeClaim, attempts: &[Attempt]) -> bool {
+    let name = Some(claim.name_any());
+    attempts.iter().any(|attempt| attempt.node_claim == name && runs::is_unfit(attempt))
 }
 
 /// The newest claim whose machine is not to end, and can do with another attempt.
@@ -171,7 +200,9 @@ pub fn idle<'a>(
     let used = open.and_then(|attempt| attempt.node_claim.clone());
     let is_idle = |claim: &&NodeClaim| {
         let name = Some(claim.name_any());
-        name != used && name != kept
+        // One that is unfit says so itself before it goes, so that its host is not rented again.
+        let has_to_say = is_unfit(claim, &status.attempts) && ending(claim).is_none();
+        name != used && name != kept && !has_to_say
     };
     claims.iter().filter(is_idle).collect()
 }

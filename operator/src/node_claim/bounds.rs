@@ -9,7 +9,7 @@ use cooperator_api::node_pool::NodePool;
 use cooperator_api::requirement::{Requirement, RequirementOperator};
 use cooperator_core::basis_points::BasisPoints;
 use cooperator_core::market::requirement::Operator;
-use cooperator_core::market::{self, Bounds, NoOffer, Requirements, Seller, Shape};
+use cooperator_core::market::{self, Bounds, HostId, NoOffer, OfferId, Requirements, Seller, Shape};
 use cooperator_core::money::{Amount, PricePerHour};
 use cooperator_core::time::Timestamp;
 use cooperator_rental::Record;
@@ -18,7 +18,7 @@ use kube::ResourceExt as _;
 use super::container;
 use super::dereference::World;
 use super::purse::Left;
-use super::{limits, purse};
+use super::{limits, purse, unfit};
 use crate::domain::{Hold, duration};
 use crate::rent;
 
@@ -144,6 +144,7 @@ fn sellers(
         let room = limits::of_provider(claim, provider, world)?;
         match rent::seller(provider, reference, collective, now) {
             Ok(seller) => {
+                let seller = without_unfit(seller, claim, world, &reference.name);
                 let closed = seller.closed.clone().or(room.full);
                 let most_per_hour = room.most.as_ref().map(|most| most.price);
                 words.extend(room.most.map(|most| most.words));
@@ -164,6 +165,17 @@ fn sellers(
         }
         _ => Ok((sellers, words)),
     }
+}
+
+/// Where an attempt of the same FineTune found a machine unfit, the next is not looked for.
+fn without_unfit(mut seller: Seller, claim: &NodeClaim, world: &World, provider: &str) -> Seller {
+    for offer in unfit::offers(claim, world, provider) {
+        match &offer.host {
+            Some(host) => seller.blocked_hosts.insert(HostId::from(host.as_str())),
+            None => seller.blocked_offers.insert(OfferId::from(offer.id.as_str())),
+        };
+    }
+    seller
 }
 
 /// Whether something may be rented for it now.

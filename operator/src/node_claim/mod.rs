@@ -23,6 +23,7 @@ mod reconcile;
 mod record;
 mod requests;
 mod status;
+mod unfit;
 mod wish;
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::dereference::World;
 use super::node::{self, Stage, Verdict};
-use super::{container, purse};
+use super::{container, purse, unfit};
 use crate::domain::{duration, parse_time};
 
 /// How long the pods of a machine that is to end have to write a checkpoint and go: the grace of a run, and a little.
@@ -49,6 +49,9 @@ pub fn intention(
     let over = |reason, message: String| Intention { wish: Wish::End { reason, message }, is_over: true };
     if let Some(said) = ending(claim) {
         return over(reason(&said.reason), said.message.clone());
+    }
+    if let Some(message) = unfit::why(claim, world) {
+        return over(Reason::PreflightFailed, message);
     }
     if claim.metadata.deletion_timestamp.is_some() {
         return over(Reason::Released, "the NodeClaim was deleted".into());

@@ -19,10 +19,10 @@ mod tests;
 pub use advance::{Error, Phase, advance, spoil, stop, stopping, token_of};
 pub use build::{QUEUE_LABEL, RUN_FILE, TOKEN_KEY};
 pub use failure::{Failure, FailureKind};
-pub use next::{Rules, Silence, given_up, newest};
+pub use next::{Rules, Silence, given_up, is_unfit, newest};
 pub use plan::{Bucket, Machine, Owner, Plan, Program, Shape, Site, StorageAccess, claim_of, short};
 pub use secure::{secret_variable, secure_container, secure_pod};
-pub use state::{Activity, Product, Waiting, waiting};
+pub use state::{Activity, Product, Waiting, outcome, waiting};
 
 use crate::domain::Hold;
 

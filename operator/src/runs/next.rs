@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use cooperator_api::common::Attempt;
+use cooperator_contract::outcome::FailureReason;
 use cooperator_core::backoff::Backoff;
 use jiff::{SignedDuration, Timestamp};
 
@@ -16,6 +17,10 @@ pub const SUCCEEDED: &str = "Succeeded";
 const PAUSE: Backoff = Backoff::new(Duration::from_secs(10), Duration::from_secs(300));
 /// The pause before a source that was not there is looked for again.
 const SLOW: Backoff = Backoff::new(Duration::from_secs(60), Duration::from_secs(3600));
+
+/// Rented machines that may prove unfit for nothing. Those beyond count: what no machine is fit for is not asked of ever
+/// more machines.
+const UNFIT: usize = 5;
 
 /// The next step of a run.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -162,7 +167,7 @@ fn over(attempts: &[Attempt], newest: Option<&Attempt>, rules: Rules, now: Times
         return following;
     }
     let failure = failure_of(newest);
-    match failure.kind.retry() {
+    match retry(attempts, newest) {
         Retry::Never | Retry::Counted if rules.renewed => following,
         Retry::Never => Step::GiveUp(failure),
         Retry::Counted if counted(attempts) > rules.retries as usize => Step::GiveUp(failure),
@@ -201,12 +206,31 @@ pub fn failure_of(attempt: &Attempt) -> Failure {
     Failure::new(kind, attempt.message.clone().unwrap_or_default())
 }
 
+/// Whether an attempt found out that the machine rented for it is not fit: that is no more the run's fault than it is when a
+/// machine is taken away. On a node of the cluster it is for people to see to.
+pub fn is_unfit(attempt: &Attempt) -> bool {
+    let kind = FailureKind::Run(FailureReason::PreflightFailed);
+    attempt.ended_at.is_some() && attempt.node_claim.is_some() && failure_of(attempt).kind == kind
+}
+
+/// What the next attempt owes to the newest.
+fn retry(attempts: &[Attempt], newest: &Attempt) -> Retry {
+    match failure_of(newest).kind.retry() {
+        Retry::Counted if is_unfit(newest) && unfit(attempts) <= UNFIT => Retry::Free,
+        owed => owed,
+    }
+}
+
+fn unfit(attempts: &[Attempt]) -> usize {
+    attempts.iter().filter(|attempt| is_unfit(attempt)).count()
+}
+
 fn counted(attempts: &[Attempt]) -> usize {
-    attempts
-        .iter()
-        .filter(|attempt| attempt.ended_at.is_some() && attempt.reason.as_deref() != Some(SUCCEEDED))
-        .filter(|attempt| failure_of(attempt).kind.retry() == Retry::Counted)
-        .count()
+    let counts = |attempt: &&Attempt| {
+        let failed = attempt.ended_at.is_some() && attempt.reason.as_deref() != Some(SUCCEEDED);
+        failed && !is_unfit(attempt) && failure_of(attempt).kind.retry() == Retry::Counted
+    };
+    attempts.iter().filter(counts).count() + unfit(attempts).saturating_sub(UNFIT)
 }
 
 /// When the attempt after `newest` may begin. A suspension owes no pause.

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use cooperator_contract::preflight::Floors;
 use cooperator_contract::run::{BrokerAccess, RunFile, RunId, StorageLocation, Task, VERSION};
 use k8s_openapi::api::core::v1::{ResourceRequirements, Toleration};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
@@ -119,6 +120,8 @@ pub struct Machine {
     pub uid: String,
     /// Whether it is a container alone, whose node is a virtual one.
     pub is_container: bool,
+    /// What it must be able to do; none: that is not judged.
+    pub floors: Option<Floors>,
 }
 
 /// Where a Collective's objects lie, and the Secret with its key.
@@ -207,6 +210,7 @@ impl Plan {
             storage: self.bucket.location.clone(),
             storage_broker,
             progress_url: url("progress").filter(|_| self.program.reports()),
+            preflight: self.machine.as_ref().and_then(|machine| machine.floors),
             traceparent,
             outcome_path: cooperator_contract::run::OUTCOME_PATH.into(),
             task: self.task.clone(),

@@ -181,7 +181,8 @@ fn running_since(pod: &Pod) -> Option<Timestamp> {
     running.started_at.map(|time| time.0)
 }
 
-fn outcome(pod: &Pod) -> Option<Outcome> {
+/// How a pod's run says it ended.
+pub fn outcome(pod: &Pod) -> Option<Outcome> {
     serde_json::from_str(&terminated(pod)?.message?).ok()
 }
 

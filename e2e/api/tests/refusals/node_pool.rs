@@ -192,6 +192,7 @@ fn money() -> Vec<Case> {
 fn rest() -> Vec<Case> {
     let expire = "must be hours, minutes and seconds from 10m to 720h, such as `1h30m`";
     let after = "must be hours, minutes and seconds from 0s to 24h, such as `1h30m`";
+    let download = "must be hours, minutes and seconds from 1m to 24h, such as `1h30m`";
     let mut cases = vec![
         ("/spec/limits/machines", json!(0), "greater than or equal to 1"),
         ("/spec/limits/machines", json!(1001), "less than or equal to 1000"),
@@ -201,6 +202,9 @@ fn rest() -> Vec<Case> {
         ("/spec/diskGi", json!("40"), "must be of type integer"),
         ("/spec/priceHeadroom", json!(-1), "greater than or equal to 0"),
         ("/spec/priceHeadroom", json!(10_001), "less than or equal to 10000"),
+        ("/spec/preflight/minGflops", json!(-1), "greater than or equal to 0"),
+        ("/spec/preflight/minUploadMbitPerSecond", json!("20"), "must be of type integer"),
+        ("/spec/preflight/minFlops", json!(1), "unknown field \"spec.preflight.minFlops\""),
         ("/spec/disruption/consolidationPolicy", json!("WhenUnderutilized"), "Unsupported value"),
     ];
     cases.extend(each(
@@ -213,5 +217,6 @@ fn rest() -> Vec<Case> {
         after,
         [json!("25h"), json!("-1s"), json!("Never")],
     ));
+    cases.extend(each("/spec/preflight/maxModelDownload", download, [json!("59s"), json!("25h"), json!("")]));
     cases
 }

@@ -5,6 +5,7 @@ use kube::KubeSchema;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::preflight::PreflightStatus;
 use crate::rule;
 
 /// Condition types, `Ready` first in every kind.
@@ -174,6 +175,9 @@ pub struct Progress {
     /// Seconds until the run ends, where known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub estimated_remaining_seconds: Option<i64>,
+    /// What a training measured of its machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preflight: Option<PreflightStatus>,
     /// When the run last reported, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_updated_time: Option<String>,

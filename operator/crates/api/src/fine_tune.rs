@@ -79,7 +79,8 @@ pub struct FineTuneSpec {
     /// True stops training after a checkpoint; false goes on from it. Default: false.
     #[serde(default)]
     pub suspend: bool,
-    /// Attempts after the first that may fail before it is Failed, 0 to 20. Default: 3.
+    /// Attempts after the first that may fail before it is Failed, 0 to 20. A machine that is taken away does not count, nor do
+    /// the first 5 that were rented and found unfit (`PreflightFailed`). Default: 3.
     #[serde(default = "default_backoff_limit")]
     #[schemars(range(min = 0, max = 20))]
     pub backoff_limit: i32,

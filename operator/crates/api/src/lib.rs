@@ -18,6 +18,7 @@ pub mod fine_tune;
 pub mod names;
 pub mod node_claim;
 pub mod node_pool;
+pub mod preflight;
 pub mod provider;
 pub mod requirement;
 pub mod settlement;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::common::{LocalRef, Spot};
 use crate::node_pool::default_expire_after;
+use crate::preflight::PreflightFloors;
 use crate::requirement::Requirement;
 use crate::{pod, rule};
 
@@ -92,6 +93,9 @@ pub struct NodeClaimSpec {
     /// What is to be done on it, as far as that is known.
     #[serde(default)]
     pub work: Work,
+    /// What the machine must be able to do, measured on it before a run begins. Default: it is measured, and not judged.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preflight: Option<PreflightFloors>,
     /// Taints of the node besides `cooperator.dev/rented`, each key and effect once. At most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(schema_with = "pod::taints")]

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::collective::Budget;
 use crate::common::{Conditions, LocalRef, Money};
+use crate::preflight::PreflightFloors;
 use crate::requirement::Requirement;
 use crate::{pod, rule};
 
@@ -59,6 +60,10 @@ pub struct NodePoolSpec {
     /// When a machine is given back.
     #[serde(default)]
     pub disruption: Disruption,
+    /// What a machine must be able to do, measured on it before a run begins. What a FineTune has already claimed keeps the
+    /// floors that it was claimed with.
+    #[serde(default)]
+    pub preflight: PreflightFloors,
     /// Disk of a machine in GiB, 8 to 4096. Default: 40.
     #[serde(default = "default_disk")]
     #[schemars(range(min = 8, max = 4096))]

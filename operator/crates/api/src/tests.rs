@@ -60,6 +60,12 @@ fn what_a_node_pool_leaves_out_is_what_its_descriptions_say() {
     assert_eq!((spec.limits.machines, spec.disk_gi, spec.price_headroom), (4, 40, 2000));
     assert_eq!((spec.template.spec.expire_after.as_str(), spec.provider_refs[0].weight), ("24h", 1));
     assert_eq!(spec.disruption, node_pool::Disruption::default());
+    let floors = serde_json::to_value(&spec.preflight).unwrap();
+    let said = serde_json::json!({
+        "minGflops": 1, "minDiskMibPerSecond": 2, "minDownloadMbitPerSecond": 2, "minUploadMbitPerSecond": 2,
+        "maxModelDownload": "1h",
+    });
+    assert_eq!(floors, said);
 }
 
 #[test]

@@ -10,6 +10,7 @@ pub mod hosted;
 pub mod layout;
 pub mod manifest;
 pub mod outcome;
+pub mod preflight;
 pub mod progress;
 pub mod run;
 pub mod settle;

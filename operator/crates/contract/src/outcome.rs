@@ -53,7 +53,7 @@ pub enum FailureReason {
     StorageUnavailable,
     /// The memory limit is less than the run must hold; found before anything was fetched.
     InsufficientMemory,
-    /// The machine is not fit for the run (too little disk); found before anything was fetched.
+    /// The machine is not fit for the run (too little disk, or slower than its floors); found before anything was fetched.
     PreflightFailed,
     /// The loss became NaN or infinite; the last good checkpoint is kept.
     LossNotFinite,

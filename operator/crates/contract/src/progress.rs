@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::preflight::Measured;
+
 /// Body of `POST .../runs/<uid>/progress`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -24,6 +26,9 @@ pub struct Progress {
     /// Throughput since the last report.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<u64>,
+    /// What the machine was measured at, from then on in every report.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preflight: Option<Measured>,
     /// Nothing is new: it only asks whether it is to stop.
     #[serde(default, skip_serializing_if = "is_false")]
     pub heartbeat: bool,

@@ -3,6 +3,7 @@
 use cooperator_core::digest::Digest;
 use serde::{Deserialize, Serialize};
 
+use crate::preflight::Floors;
 use crate::settle::SettleTask;
 
 /// Where a run file is mounted.
@@ -29,6 +30,10 @@ pub struct RunFile {
     /// Where to post [`crate::progress::Progress`]; none: report nowhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress_url: Option<String>,
+    /// What a rented machine must be able to do; none: what is measured is told, and nothing is refused. It is no part of
+    /// the task: what an adapter is made of does not depend on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preflight: Option<Floors>,
     /// W3C trace context of the reconcile that made the run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub traceparent: Option<String>,

@@ -53,6 +53,7 @@ fn run_file(storage: StorageLocation, folder: &Path) -> RunFile {
         previous: None,
     };
     RunFile {
+        preflight: None,
         version: VERSION,
         run: RunId {
             namespace: "presidents".to_owned(),

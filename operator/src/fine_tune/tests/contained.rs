@@ -18,13 +18,13 @@ use crate::testing::market::{Renting, billed, told};
 use crate::{broker, hosted, progress};
 
 /// A cluster that rents containers, and the endpoints that their runs speak to.
-struct World {
-    renting: Renting,
+pub(super) struct World {
+    pub(super) renting: Renting,
     base: String,
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         cooperator_telemetry::install_crypto();
         let renting = renting().await;
         let pipeline = &renting.cluster.pipeline;
@@ -38,7 +38,7 @@ impl World {
     }
 
     /// All controllers, for so many seconds.
-    async fn run(&self, seconds: i64) -> FineTuneStatus {
+    pub(super) async fn run(&self, seconds: i64) -> FineTuneStatus {
         let cluster = &self.renting.cluster;
         for _ in 0..seconds / 5 {
             tune(cluster).await;
@@ -60,7 +60,7 @@ impl World {
     }
 
     /// Until nothing is rented and nothing may cost any more.
-    async fn over(&self) -> FineTuneStatus {
+    pub(super) async fn over(&self) -> FineTuneStatus {
         for _ in 0..24 {
             self.run(20).await;
             if claims(&self.renting.cluster).is_empty() {
@@ -72,7 +72,7 @@ impl World {
     }
 
     /// Until the container of this attempt runs.
-    async fn running(&self, vendor: &Fake, attempt: u32) -> Container {
+    pub(super) async fn running(&self, vendor: &Fake, attempt: u32) -> Container {
         for _ in 0..40 {
             self.run(10).await;
             let pod = self.renting.cluster.pod(&format!("addresses-v1-{attempt}"));
@@ -83,7 +83,7 @@ impl World {
         container(vendor)
     }
 
-    fn url(&self, container: &Container, what: &str) -> String {
+    pub(super) fn url(&self, container: &Container, what: &str) -> String {
         let file = container.arguments.last().unwrap().replace("http://operator:8080", &self.base);
         match what {
             "file" => file,
@@ -97,13 +97,13 @@ impl World {
         (answer.status(), answer.text().await.unwrap())
     }
 
-    async fn post(&self, url: &str, token: &str, body: &Value) -> (StatusCode, String) {
+    pub(super) async fn post(&self, url: &str, token: &str, body: &Value) -> (StatusCode, String) {
         let answer = reqwest::Client::new().post(url).bearer_auth(token).json(body).send().await.unwrap();
         (answer.status(), answer.text().await.unwrap())
     }
 
     /// The container says how it ended, as often as it takes, and its process is gone.
-    async fn ends(&self, vendor: &Fake, container: &Container, outcome: &Outcome) {
+    pub(super) async fn ends(&self, vendor: &Fake, container: &Container, outcome: &Outcome) {
         let url = self.url(container, "outcome");
         for _ in 0..5 {
             let (status, _) = self.post(&url, token(container), &json!(outcome)).await;
@@ -137,11 +137,11 @@ fn container(vendor: &Fake) -> Container {
     }
 }
 
-fn token(container: &Container) -> &str {
+pub(super) fn token(container: &Container) -> &str {
     &container.environment[0].1
 }
 
-fn made(vendor: &Fake) -> usize {
+pub(super) fn made(vendor: &Fake) -> usize {
     vendor.calls().iter().filter(|call| call.verb == Verb::Create && call.answer == "Ok").count()
 }
 

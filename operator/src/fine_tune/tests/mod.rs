@@ -2,6 +2,7 @@ mod contained;
 mod deletion;
 mod rented;
 mod stalled;
+mod unfit;
 
 use cooperator_api::base_model::BaseModel;
 use cooperator_api::contribution::Contribution;

@@ -23,7 +23,7 @@ pub(super) async fn renting() -> Renting {
 }
 
 /// Both controllers, for so many seconds.
-async fn run(renting: &Renting, seconds: i64) -> FineTuneStatus {
+pub(super) async fn run(renting: &Renting, seconds: i64) -> FineTuneStatus {
     for _ in 0..seconds / 5 {
         tune(&renting.cluster).await;
         for claim in claims(&renting.cluster) {

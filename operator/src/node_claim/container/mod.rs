@@ -12,7 +12,7 @@ mod pod;
 #[cfg(test)]
 mod tests;
 mod wish;
-mod work;
+pub mod work;
 
 pub use follow::{follow, write_status};
 pub use launch::{place, reserve};

@@ -46,6 +46,24 @@ fn more_counted_failures_than_the_limit_are_given_up() {
     assert_eq!(next(&three, &State::Missing, raised, at(900)), Step::Begin { number: 4 });
 }
 
+#[test]
+fn rented_machines_that_are_unfit_cost_no_attempt_until_there_were_too_many_of_them() {
+    let unfit =
+        |number| Attempt { node_claim: Some(format!("m{number}")), ..failed(number, "PreflightFailed") };
+    let attempts: Vec<Attempt> = (1..=9).map(unfit).collect();
+    let strict = Rules { retries: 0, ..RULES };
+    assert_eq!(next(&attempts[..5], &State::Missing, strict, at(900)), Step::Begin { number: 6 });
+    assert!(matches!(next(&attempts[..6], &State::Missing, strict, at(900)), Step::GiveUp(_)));
+    assert_eq!(next(&attempts[..7], &State::Missing, RULES, at(900)), Step::Begin { number: 8 });
+    assert!(matches!(next(&attempts[..8], &State::Missing, RULES, at(900)), Step::GiveUp(_)));
+    // Another failure counts as it ever did.
+    let crashed = [unfit(1), unfit(2), failed(3, "Crashed")];
+    assert!(matches!(next(&crashed, &State::Missing, strict, at(900)), Step::GiveUp(_)));
+    // A node of the cluster is for people to see to: there it counts.
+    let own = [failed(1, "PreflightFailed")];
+    assert!(matches!(next(&own, &State::Missing, strict, at(900)), Step::GiveUp(_)));
+}
+
 fn running(since: i64) -> State {
     State::Active(Activity { since: Some(at(since)), ..Activity::default() })
 }

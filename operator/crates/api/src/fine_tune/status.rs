@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::Metric;
 use crate::common::{Attempt, Conditions, EstimateBasis, Money, Progress};
+use crate::preflight::PreflightStatus;
 
 /// How far it is and what came of it.
 #[derive(Clone, Debug, Default, PartialEq, Deserialize, Serialize, KubeSchema)]
@@ -131,6 +132,9 @@ pub struct RentedMachine {
     /// How fast it trained, as it was told last.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tokens_per_second: Option<i64>,
+    /// What it was measured at before an attempt began on it, the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preflight: Option<PreflightStatus>,
 }
 
 /// The adapter in object storage.

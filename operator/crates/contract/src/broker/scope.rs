@@ -4,12 +4,10 @@
 use cooperator_core::digest::Digest;
 
 use super::{MOST_BYTES, MOST_TEXT, Request};
-use crate::layout;
+use crate::{layout, preflight};
 
 /// Largest manifest of a checkpoint, in bytes: it names three blobs.
 const MOST_MANIFEST: u64 = 64 << 10;
-/// Largest object of a preflight, in bytes.
-const MOST_PREFLIGHT: u64 = 1 << 10;
 
 /// One attempt of a training: what it starts from, and where it writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +43,7 @@ pub enum OutOfScope {
     Malformed,
     /// Not among what a training reads.
     #[error(
-        "a training reads its base model, its dataset version and the checkpoints of its FineTune, nothing else"
+        "a training reads its base model, its dataset version, its preflight and the checkpoints of its FineTune, nothing else"
     )]
     Read,
     /// Not among what this attempt writes.
@@ -56,7 +54,7 @@ pub enum OutOfScope {
     Address,
     /// More bytes than the key may hold.
     #[error(
-        "more bytes than an object of this kind may have (5 GiB; a checkpoint's manifest 64 KiB, a preflight 1 KiB)"
+        "more bytes than an object of this kind may have (5 GiB; a checkpoint's manifest 64 KiB, a preflight 4 MiB)"
     )]
     Size,
     /// Not among what this attempt removes.
@@ -94,7 +92,8 @@ impl Scope<'_> {
     fn read(&self, key: &str) -> Result<Condition, OutOfScope> {
         let is_manifest = key == layout::model(&self.base_model)
             || key == layout::dataset(self.dataset, &self.dataset_digest);
-        if is_manifest || self.is_checkpoint(key) {
+        let is_preflight = key == layout::preflight(self.uid, self.attempt);
+        if is_manifest || is_preflight || self.is_checkpoint(key) {
             return Ok(Condition::Always);
         }
         layout::blob_digest(key).map(Condition::Input).ok_or(OutOfScope::Read)
@@ -102,7 +101,7 @@ impl Scope<'_> {
 
     fn write(&self, key: &str, size: u64, sha256: &Digest) -> Result<Condition, OutOfScope> {
         let (most, address, condition) = if key == layout::preflight(self.uid, self.attempt) {
-            (MOST_PREFLIGHT, None, Condition::Always)
+            (preflight::MOST_BYTES, None, Condition::Always)
         } else if let Some((attempt, _)) = layout::checkpoint_place(self.uid, key) {
             if attempt != self.attempt {
                 return Err(OutOfScope::Write);

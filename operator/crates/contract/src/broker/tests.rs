@@ -52,6 +52,7 @@ fn a_training_may_do_what_the_trainer_does() {
         (get(&own), Condition::Always),
         (list(&layout::checkpoints(UID)), Condition::Always),
         (put(&layout::preflight(UID, 2), b"preflight"), Condition::Always),
+        (get(&layout::preflight(UID, 2)), Condition::Always),
         (put(&own, b"blob"), Condition::Always),
         (put(&layout::checkpoint(UID, 2, 400), b"{}"), Condition::Always),
         (put(&layout::adapter(&adapter, "README.md"), b"# A card"), Condition::Unpublished(adapter)),
@@ -82,7 +83,8 @@ fn everything_else_is_refused() {
         (get(&layout::adapter(&adapter, "manifest.json")), Read),
         (get("usage/gateway/open/1.ndjson.zst"), Read),
         (get("settlements/2026-11/statement.json"), Read),
-        (get(&layout::preflight(UID, 2)), Read),
+        (get(&layout::preflight(UID, 1)), Read),
+        (get(&layout::preflight(OTHER, 2)), Read),
         // Another FineTune, another attempt, another Collective's prefix.
         (get(&layout::checkpoint(OTHER, 1, 200)), Read),
         (get(&layout::checkpoint(UID, 3, 200)), Read),
@@ -169,7 +171,7 @@ fn an_object_has_at_most_the_bytes_of_its_kind() {
     let adapter = layout::adapter(&Digest::of(b""), "adapter_model.safetensors");
     let sized = |key: &str, size| Request::Put { key: key.to_owned(), size, sha256: Digest::of(b"x") };
     let table = [
-        (layout::preflight(UID, 2), 1 << 10),
+        (layout::preflight(UID, 2), 4 << 20),
         (layout::checkpoint(UID, 2, 1), 64 << 10),
         (layout::checkpoint_blob(UID, &Digest::of(b"x")), MOST_BYTES),
         (adapter, MOST_BYTES),

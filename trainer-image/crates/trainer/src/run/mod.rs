@@ -9,6 +9,7 @@ use std::pin::Pin;
 use std::process::ExitCode;
 
 use cooperator_contract::outcome::{FailureReason, Outcome};
+use cooperator_contract::preflight::Floors;
 use cooperator_contract::run::{IngestTask, OUTCOME_PATH, RunFile, RunId, Task, VERSION};
 use cooperator_data::ingest::ingest;
 use cooperator_data::source::Reader;
@@ -45,6 +46,8 @@ pub struct Context {
     pub reader: Reader,
     /// Where progress goes.
     pub reporter: Reporter,
+    /// What the machine must be able to do; none: that is not judged.
+    pub floors: Option<Floors>,
     /// Cancelled by SIGTERM, or by the answer to a report: finish the step, save, and end as interrupted.
     pub stop: CancellationToken,
     /// An empty folder of this run's own.
@@ -116,7 +119,7 @@ pub async fn execute(
     };
     // On a rented machine nobody may be there to send SIGTERM.
     let asks = file.storage_broker.is_some();
-    let RunFile { run, storage, progress_url, traceparent, task, .. } = file;
+    let RunFile { run, storage, progress_url, preflight, traceparent, task, .. } = file;
     let span = tracing::info_span!(
         "run",
         namespace = run.namespace,
@@ -136,6 +139,7 @@ pub async fn execute(
         store,
         reader: Reader::from_env(storage, access.source_key()),
         reporter: Reporter::start(run.attempt, progress_url, asks.then(|| stop.clone())),
+        floors: preflight,
         run,
         stop,
         work: work.clone(),

@@ -45,12 +45,13 @@ impl Reporter {
         self.progress.send_modify(change);
     }
 
-    /// A new phase at this percentage; of the last one's steps only the loss stays.
+    /// A new phase at this percentage; what was measured stays, and of the last one's steps the loss.
     pub fn phase(&self, phase: &str, percentage: u8) {
         tracing::info!(phase, "phase");
         self.update(|progress| {
-            let (attempt, loss) = (progress.attempt, progress.loss.take());
-            *progress = Progress { attempt, loss, ..Progress::default() };
+            let Progress { attempt, preflight, .. } = *progress;
+            let loss = progress.loss.take();
+            *progress = Progress { attempt, loss, preflight, ..Progress::default() };
             phase.clone_into(&mut progress.phase);
             progress.progress_percentage = percentage.min(100);
         });

@@ -43,7 +43,7 @@ async fn answer(State(desk): State<Desk>, headers: HeaderMap, Json(ask): Json<As
 }
 
 /// A broker; where it is asked.
-async fn broker(world: &World, inputs: Inputs, is_published: bool) -> String {
+pub async fn broker(world: &World, inputs: Inputs, is_published: bool) -> String {
     let desk = Desk { store: world.storage.store(BUCKET), inputs, is_published };
     let router = Router::new().fallback(answer).with_state(desk);
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -7,6 +7,7 @@ mod import;
 mod ingest;
 mod interrupted;
 mod overtaken;
+mod preflight;
 mod texts;
 mod train;
 mod verdict;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use cooperator_contract::layout;
 use cooperator_contract::manifest::{CheckpointManifest, DatasetManifest, Evaluation};
 use cooperator_contract::outcome::{FailureReason, Outcome};
+use cooperator_contract::preflight::Floors;
 use cooperator_contract::run::{
     AttributionMethod, BrokerAccess, Gate, ImportTask, IngestContribution, IngestTask, LoraOptions, RunFile,
     RunId, Schedule, Source, SplitShare, Task, TextFormat, TextOptions, TrainTask, TrainingOptions, VERSION,
@@ -101,12 +102,20 @@ impl World {
     pub async fn train_brokered(&self, attempt: u32, task: TrainTask, url: &str) -> Outcome {
         let access = Access::Broker { token: "run-token".to_owned() };
         let broker = Some(BrokerAccess { url: url.to_owned() });
-        self.begin_with(UID, attempt, Task::Train(Box::new(task)), access, broker).end().await
+        self.begin_with(UID, attempt, Task::Train(Box::new(task)), access, (broker, None)).end().await
+    }
+
+    /// The same on a machine with these floors.
+    pub async fn train_above(&self, attempt: u32, task: TrainTask, url: &str, floors: Floors) -> Outcome {
+        let access = Access::Broker { token: "run-token".to_owned() };
+        let broker = Some(BrokerAccess { url: url.to_owned() });
+        let task = Task::Train(Box::new(task));
+        self.begin_with(UID, attempt, task, access, (broker, Some(floors))).end().await
     }
 
     fn begin(&self, uid: &str, attempt: u32, task: Task) -> Running {
         let access = Access::Key(Credentials::new("GKtest", "test-secret"));
-        self.begin_with(uid, attempt, task, access, None)
+        self.begin_with(uid, attempt, task, access, (None, None))
     }
 
     fn begin_with(
@@ -115,7 +124,7 @@ impl World {
         attempt: u32,
         task: Task,
         access: Access,
-        storage_broker: Option<BrokerAccess>,
+        (storage_broker, preflight): (Option<BrokerAccess>, Option<Floors>),
     ) -> Running {
         let run = RunId {
             namespace: "presidents".to_owned(),
@@ -129,6 +138,7 @@ impl World {
             storage: self.storage.location(BUCKET),
             storage_broker,
             progress_url: None,
+            preflight,
             traceparent: None,
             outcome_path: String::new(),
             task,

@@ -1,7 +1,5 @@
-//! What is looked at before anything is fetched or computed: a machine that cannot do the run costs a second, not an hour.
+//! Whether the machine can hold the base model: memory and disk.
 
-use bytes::Bytes;
-use cooperator_contract::layout;
 use cooperator_contract::manifest::ModelManifest;
 use cooperator_contract::outcome::FailureReason;
 use sysinfo::{MemoryRefreshKind, System};
@@ -20,16 +18,12 @@ struct Host {
     disk: u64,
 }
 
-/// Refuses a machine that cannot hold the base model, and storage that does not take what this attempt will write.
+/// Refuses a machine that cannot hold the base model.
 ///
 /// # Errors
-/// [`FailureReason::InsufficientMemory`], [`FailureReason::PreflightFailed`], or as the storage says.
-pub(super) async fn check(context: &Context, base: &ModelManifest) -> Result<(), Failure> {
-    context.reporter.phase("preflight", 0);
-    enough(host(context)?, base)?;
-    let key = layout::preflight(&context.run.uid, context.run.attempt);
-    context.store.put(&key, Bytes::from_static(b"preflight")).await?;
-    Ok(context.store.delete(&key).await?)
+/// [`FailureReason::InsufficientMemory`], [`FailureReason::PreflightFailed`]
+pub(super) fn check(context: &Context, base: &ModelManifest) -> Result<(), Failure> {
+    enough(host(context)?, base)
 }
 
 fn host(context: &Context) -> Result<Host, Failure> {
