@@ -26,6 +26,7 @@ pub mod pki;
 pub mod ports;
 pub mod processes;
 pub mod progress;
+pub mod sshd;
 pub mod tools;
 
 pub use api_server::ApiServer;

@@ -63,6 +63,9 @@ pub fn test(root: &Path, progress: &Progress) -> Result<()> {
     progress.during("Clippy", None, || run("cargo clippy", &mut clippy, &logs.join("clippy.log")))?;
     progress.say("Tests");
     shown("cargo test", &mut cargo(&["test", "--workspace"]))?;
+    progress.say("Tests of members' machines, by OpenSSH's own server");
+    let mut tests = cargo(&["test", "--workspace", "--test", "openssh", "--", "--include-ignored"]);
+    shown("cargo test --test openssh", &mut tests)?;
     progress.say("Harm: a sample; `cargo xtask faults` does much more");
     for harm in [
         Harm::Operator { sample: Some(DEATHS), seed: 1, point: None },

@@ -89,6 +89,7 @@ pub(super) fn said(output: &str) -> Option<Result<&str, ()>> {
 
 /// The answer to [`Command::Look`] and [`Command::Create`]. None: it is none.
 pub(super) fn look(said: &str) -> Option<Look> {
+    let said = said.strip_prefix("taking\n").unwrap_or(said);
     let mut lines = said.lines();
     let disk_gib = lines.next()?.strip_prefix("disk ")?.parse().ok()?;
     let taken = match lines.next()? {
@@ -146,6 +147,8 @@ mod tests {
         assert_eq!(found, Look { disk_gib: 70, taken: Some(taken) });
         let text = format!("{HELLO}\ndisk 70\nfree\n{BYE}\n");
         assert_eq!(look(said(&text).unwrap().unwrap()).unwrap().taken, None);
+        let found = look(&format!("taking\ndisk 70\ntaken {NAME} pending\n")).unwrap();
+        assert_eq!(found.taken.unwrap().state, State::Pending);
         assert_eq!(end("gone\n"), Some(End::Gone));
         assert_eq!(end("ending processes 7 8\n"), Some(End::Ending("processes 7 8".to_owned())));
     }

@@ -31,18 +31,23 @@ look() {
     echo "taken $name running"
   fi
 }
+# Has files or folders outlast a loss of power, and does not wait for what others write.
+keep() { sync "$@" 2> /dev/null || sync; }
 # Takes the machine for an instance and starts its script, unless somebody has it.
 create() {
   mkdir -p "$STATE"
   fresh=$STATE/.fresh.$$
   trap 'rm -f "$fresh" "$fresh.record"' EXIT
+  trap 'exit 1' PIPE
   payload > "$fresh"
   chmod 700 "$fresh"
   printf '%s\n%s\n' "$1" "$(boot)" > "$fresh.record"
-  sync
+  keep "$fresh" "$fresh.record"
+  # Whoever is gone by now has perhaps looked already, and found it free: for them it is not taken any more.
+  echo taking
   # A link is made whole, and by one alone: from here on the machine itself knows what it runs.
   if ln "$fresh.record" "$RECORD" 2> /dev/null; then
-    sync
+    keep "$STATE"
     mv "$fresh" "$STATE/first-start"
     start "$1"
   fi
@@ -108,7 +113,7 @@ delete() {
   find "$STATE" -mindepth 1 -maxdepth 1 ! -name instance ! -name ending -exec rm -rf {} +
   rm -f "$STATE/ending"
   rm -f "$RECORD"
-  sync
+  keep "$STATE"
   echo gone
 }
 # Rules by which the machine hid its pods: each says whose it is.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use russh::client::{self, Handle};
 use russh::keys::{Algorithm, HashAlg, PrivateKey, PrivateKeyWithHashAlg, PublicKey, PublicKeyOrCertificate};
-use russh::{ChannelMsg, Disconnect, Preferred};
+use russh::{AlgorithmKind, ChannelMsg, Disconnect, Preferred};
 use tokio::time::timeout;
 
 use crate::driver::PATIENCE;
@@ -40,7 +40,7 @@ pub(super) struct Output {
 pub(super) enum Fault {
     /// It cannot be reached: nothing happened.
     Unreachable(String),
-    /// It is another, or somebody stands between: its fingerprint. Nothing happened.
+    /// It is another, or somebody stands between: its fingerprint, or that it has none. Nothing happened.
     HostKey(String),
     /// It does not take our key for this user. Nothing happened.
     KeyRefused,
@@ -109,9 +109,12 @@ async fn enter(place: &Place<'_>, key: &Arc<PrivateKey>) -> Result<Handle<Guard>
     let session = client::connect(Arc::new(config), (place.host, place.port), guard).await;
     let mut session = session.map_err(|error| {
         let another = shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-        match another {
-            Some(fingerprint) => Fault::HostKey(fingerprint),
-            None => Fault::Unreachable(error.to_string()),
+        match (another, &error) {
+            (Some(fingerprint), _) => Fault::HostKey(fingerprint),
+            (None, russh::Error::NoCommonAlgo { kind: AlgorithmKind::Key, .. }) => {
+                Fault::HostKey("no ed25519 key (`ssh-keygen -A` makes one)".to_owned())
+            }
+            (None, _) => Fault::Unreachable(error.to_string()),
         }
     })?;
     let key = PrivateKeyWithHashAlg::new(Arc::clone(key), None);

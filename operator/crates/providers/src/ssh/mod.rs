@@ -19,7 +19,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use cooperator_core::market::Offer;
 use futures::future::join_all;
-use russh::keys::{HashAlg, PrivateKey, PublicKey, decode_secret_key};
+use russh::keys::{Algorithm, HashAlg, PrivateKey, PublicKey, decode_secret_key};
 
 use crate::driver::{Charge, Deleted, Driver, Instance, InstanceId, Order, Payload, Query};
 use crate::error::Error;
@@ -73,10 +73,17 @@ impl Ssh {
     /// # Errors
     /// [`Error::Unauthorized`]: that is no such key. [`Error::Refused`]: the host key of a machine is none.
     pub fn new(machines: Vec<SshMachine>, key: &Key) -> Result<Self, Error> {
-        let key = decode_secret_key(key.reveal(), None).map_err(|error| Error::Unauthorized {
+        let wrong = |what: &dyn fmt::Display| Error::Unauthorized {
             vendor: VENDOR,
-            message: format!("privateKey: {error}; it has to be an ed25519 or ecdsa key without a passphrase, as `ssh-keygen -t ed25519` makes it"),
-        })?;
+            message: format!(
+                "privateKey: {what}; it has to be an ed25519 or ecdsa key without a passphrase, as `ssh-keygen -t ed25519` makes it"
+            ),
+        };
+        let key = decode_secret_key(key.reveal(), None).map_err(|error| wrong(&error))?;
+        // Others can be read, and nothing can be signed with them here.
+        if !matches!(key.algorithm(), Algorithm::Ed25519 | Algorithm::Ecdsa { .. }) {
+            return Err(wrong(&format!("it is of the kind {}", key.algorithm())));
+        }
         let known = |it: SshMachine| {
             let host_key = PublicKey::from_openssh(&it.host_key)
                 .map_err(|error| refused(format!("hostKey of machine `{}`: {error}", it.machine.name)))?;
@@ -100,7 +107,10 @@ impl Ssh {
                 Err(self.fault(known, &command, Fault::Lost(message)))
             }
             None => {
-                let last = hidden.scrub(output.err.lines().last().unwrap_or("it said nothing"));
+                // Why not, a shell that lets nobody in says on stdout.
+                let mut words = output.err.lines().rev().chain(output.out.lines().rev());
+                let last =
+                    hidden.scrub(words.find(|line| !line.trim().is_empty()).unwrap_or("it said nothing"));
                 Err(refused(shown(&format!(
                     "machine `{}`: user `{user}` cannot run `sh` as root without a password: {last}",
                     machine.name
@@ -112,6 +122,7 @@ impl Ssh {
     fn fault(&self, known: &Known, command: &Command<'_>, fault: Fault) -> Error {
         let SshMachine { machine, host, port, user, .. } = &known.it;
         let name = &machine.name;
+        let scan = if *port == 22 { host.clone() } else { format!("-p {port} {host}") };
         match fault {
             Fault::Lost(message) if command.changes() => {
                 Error::Ambiguous { vendor: VENDOR, message: shown(&format!("machine `{name}`: {message}")) }
@@ -124,7 +135,7 @@ impl Ssh {
                 vendor: VENDOR,
                 machine: name.clone(),
                 message: format!(
-                    "it showed {seen}, and spec.machines pins {}; if it was set up anew, put what `ssh-keyscan -t ed25519 {host}` says into its hostKey, else somebody stands between",
+                    "it showed {seen}, and spec.machines pins {}; if it was set up anew, put what `ssh-keyscan -t ed25519 {scan}` says into its hostKey, else somebody stands between",
                     known.host_key.fingerprint(HashAlg::Sha256)
                 ),
             },

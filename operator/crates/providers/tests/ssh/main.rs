@@ -138,7 +138,8 @@ async fn a_machine_with_another_host_key_is_told_nothing_and_named_with_the_way_
     let error = ssh.create(&order("attic", name(7), SLEEPS)).await.unwrap_err();
     assert_eq!((error.kind(), error.may_have_happened()), ("HostKey", false));
     let text = error.to_string();
-    for part in ["`attic`", "SHA256:", "ssh-keyscan -t ed25519 127.0.0.1", "hostKey"] {
+    let scan = format!("ssh-keyscan -t ed25519 -p {} 127.0.0.1", attic.spec().port);
+    for part in ["`attic`", "SHA256:", &scan, "hostKey"] {
         assert!(text.contains(part), "{text}");
     }
     assert!(attic.commands().is_empty());
