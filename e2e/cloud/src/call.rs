@@ -128,6 +128,11 @@ pub trait Dialect: Sync {
         bearer(headers)
     }
 
+    /// Whose link this is, by its signature: whoever has it needs no key.
+    fn signed(&self, _world: &World, _path: &[&str]) -> Option<usize> {
+        None
+    }
+
     /// The answer to a call without a key, or with a wrong one.
     fn unauthorized(&self, is_missing: bool) -> Answer;
 

@@ -139,7 +139,8 @@ impl Shared {
         let key = dialect.key(headers);
         self.with(|world| {
             world.count(vendor, verb);
-            let Some(account) = key.as_deref().and_then(|key| world.account(vendor, key)) else {
+            let known = || key.as_deref().and_then(|key| world.account(vendor, key));
+            let Some(account) = dialect.signed(world, &parts).or_else(known) else {
                 return dialect.unauthorized(key.is_none());
             };
             let now = world.now();

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use cooperator_core::digest::Digest;
 use http::{Method, StatusCode};
 use serde_json::json;
 
@@ -47,6 +48,12 @@ impl Dialect for Vast {
         refuse(StatusCode::NOT_FOUND, "auth_error", "Invalid user key")
     }
 
+    fn signed(&self, world: &World, path: &[&str]) -> Option<usize> {
+        let ["logs", id, shown] = path else { return None };
+        let account = world.any(Vendor::Vast, id)?.order.account;
+        (signature(world, account, id) == *shown).then_some(account)
+    }
+
     /// Plain text, and no word on how long to wait.
     fn throttled(&self, _: Duration) -> Answer {
         Answer::text(StatusCode::TOO_MANY_REQUESTS, "text/plain", "API requests too frequent")
@@ -68,10 +75,12 @@ impl Dialect for Vast {
             ("DELETE", ["api", "v0", "instances", id]) => delete(world, call, id),
             ("PUT", ["api", "v0", "instances", "bid_price", id]) => instances::bid(world, call, id),
             ("PUT", ["api", "v0", "instances", "request_logs", id]) => match find(world, call, id) {
-                Some(_) => Answer::ok(&json!({ "success": true, "result_url": logs_url(id) })),
+                Some(_) => {
+                    Answer::ok(&json!({ "success": true, "result_url": logs_url(world, call.account, id) }))
+                }
                 None => no_such_instance(id),
             },
-            ("GET", ["logs", id]) => logs(world, call, id),
+            ("GET", ["logs", id, _]) => logs(world, call, id),
             ("PUT", ["api", "v0", "instances", id]) => instances::update(world, call, id),
             ("GET", ["api", "v0", "charges"]) => charges::list(world, call),
             ("GET", ["api", "v0", "users", "current"]) => charges::account(world, call),
@@ -88,9 +97,14 @@ fn delete(world: &mut World, call: &Call, id: &str) -> Answer {
     }
 }
 
-/// Where the logs lie: below this server, whose address the vendor's dialect does not know.
-fn logs_url(id: &str) -> String {
-    format!("/vast/logs/{id}")
+/// Where the logs lie, for whoever has the link: below this server, whose address the vendor's dialect does not know.
+fn logs_url(world: &World, account: usize, id: &str) -> String {
+    format!("/vast/logs/{id}/{}", signature(world, account, id))
+}
+
+fn signature(world: &World, account: usize, id: &str) -> String {
+    let key = world.accounts.get(account).map_or("", |account| &account.key);
+    Digest::of(format!("{key} {id}").as_bytes()).hex()
 }
 
 fn logs(world: &World, call: &Call, id: &str) -> Answer {

@@ -18,7 +18,7 @@ use crate::tiny::Tiny;
 use crate::training::{digest, has_checkpoint, train};
 
 /// Steps of a training that takes long enough to be looked at.
-const STEPS: u64 = 6000;
+const STEPS: u64 = 3000;
 /// The step after whose checkpoint a container is taken back.
 const INTERRUPTED_AT: u64 = 500;
 /// Seconds that its vendor says so before.
@@ -92,7 +92,8 @@ async fn a_container_that_its_host_takes_back_saves_and_its_training_goes_on_in_
     let tune = closed(&cluster, &cloud, &tiny, "moved").await;
     let attempts = tune.status.clone().unwrap().attempts;
     let reasons: Vec<&str> = attempts.iter().map(|one| one.reason.as_deref().unwrap_or("?")).collect();
-    assert_eq!(reasons, ["Preempted", "Succeeded"]);
+    // The run says so itself before its host does.
+    assert_eq!(reasons, ["Interrupted", "Succeeded"]);
     let whole = train(&tiny, "moved-here", STEPS, 32, &[]).await;
     assert_eq!(digest(&tune), digest(&whole));
     for name in ["moved", "moved-here"] {
