@@ -23,8 +23,9 @@ use crate::relay::relay;
 use crate::socket::dial;
 use crate::{pulse, tls};
 
-/// Between two attempts to connect.
-pub const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
+/// Between two attempts to connect. Never long: behind one address are all replicas of the operator, and those that do not
+/// lead refuse.
+pub const BACKOFF: Backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(5));
 /// A connection that lived for so long was a good one: what failed before it is forgotten.
 const GOOD: Duration = Duration::from_secs(60);
 
