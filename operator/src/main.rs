@@ -15,6 +15,7 @@ mod domain;
 mod events;
 mod finalizer;
 mod fine_tune;
+mod first_script;
 mod garage;
 mod glimpse;
 mod hosted;

@@ -24,7 +24,7 @@ use crate::garage::Garage;
 use crate::pipeline::Pipeline;
 use crate::rent::{self, Rent};
 use crate::runs::Site;
-use crate::{broker, hosted, kubelet, progress, watch};
+use crate::{broker, first_script, hosted, kubelet, progress, watch};
 
 /// Name of the Lease.
 const LEASE: &str = "cooperator-operator";
@@ -52,7 +52,8 @@ pub async fn operate(args: Args) -> Result<()> {
     let answers = serve(args.metrics_listen, health::router(health.clone(), metrics), stop.clone()).await?;
     let runs = progress::router(client, Arc::new(SystemClock))
         .merge(broker::router(context.pipeline.clone(), args.rented_store_endpoint.clone()))
-        .merge(hosted::router(context.pipeline.clone()));
+        .merge(hosted::router(context.pipeline.clone()))
+        .merge(first_script::router());
     let runs = if args.rented_tunnel.is_some() {
         runs.merge(rent::program::router(&args.rented_tunnel_program))
     } else {

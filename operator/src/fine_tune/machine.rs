@@ -4,6 +4,7 @@ use cooperator_api::common::{Attempt, condition};
 use cooperator_api::fine_tune::{FineTune, FineTuneStatus};
 use cooperator_api::node_claim::{NodeClaim, Shape};
 use cooperator_api::preflight::PreflightFloors;
+use cooperator_contract::outcome::FailureReason;
 use cooperator_contract::preflight::Floors;
 use cooperator_core::money::PricePerHour;
 use cooperator_rental::Reason;
@@ -64,11 +65,14 @@ fn under_way(name: &str, claims: &[NodeClaim]) -> Need {
                 "its machine is to end ({}: {}): it goes on from its checkpoint on another",
                 why.reason, why.message
             );
-            // One to which its pod never came says something of the run: that is not tried for ever.
-            let kind = if why.reason == Reason::Idle.label() {
-                FailureKind::Stalled
-            } else {
-                FailureKind::Preempted
+            let kind = match why.reason.as_str() {
+                // One to which its pod never came says something of the run: that is not tried for ever.
+                reason if reason == Reason::Idle.label() => FailureKind::Stalled,
+                // Its pod has said so, and its Job not yet.
+                reason if reason == Reason::PreflightFailed.label() => {
+                    FailureKind::Run(FailureReason::PreflightFailed)
+                }
+                _ => FailureKind::Preempted,
             };
             Need::Leave(machine, Failure::new(kind, message))
         }

@@ -6,7 +6,7 @@ use cooperator_api::names;
 use cooperator_api::node_claim::{Bootstrap, NodeClaim};
 use cooperator_core::time::Timestamp;
 use cooperator_join::token::{NAMESPACE, secret_name};
-use cooperator_join::user_data::{POD_SUBNET, SANDBOX_IMAGE, Taint};
+use cooperator_join::user_data::{self, POD_SUBNET, SANDBOX_IMAGE, Taint};
 use cooperator_join::{Claim, Token, UserData};
 use cooperator_providers::Payload;
 use cooperator_rental::Record;
@@ -14,7 +14,8 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, ResourceExt as _};
 
-use crate::domain::parse_time;
+use crate::domain::{Hold, parse_time};
+use crate::first_script;
 use crate::pipeline::{Error, Pipeline};
 use crate::rent::Rent;
 
@@ -53,7 +54,7 @@ pub fn of_node(name: &str) -> (Payload, Joining) {
     (Payload::UserData(String::new()), Joining { node_name: name.to_owned(), bootstrap: None })
 }
 
-/// The user-data of the newest launch, its token already in its Secret.
+/// The user-data of the newest launch, of at most `most` bytes, its token already in its Secret; or why there is none.
 ///
 /// # Errors
 /// [`Error`]; calling again gives a new token and takes the old one away.
@@ -61,8 +62,9 @@ pub async fn payload(
     rent: &Rent,
     claim: &NodeClaim,
     record: &Record,
+    most: Option<usize>,
     now: Timestamp,
-) -> Result<(Payload, Joining), Error> {
+) -> Result<Result<(Payload, Joining), Hold>, Error> {
     let number = record.launches.last().map_or(0, |launch| launch.number);
     let site = &rent.site;
     forget_token(&rent.pipeline, claim).await?;
@@ -73,7 +75,6 @@ pub async fn payload(
     let node_name = node_name(claim, number);
     let bootstrap =
         Some(Bootstrap { token_id: token.id().to_owned(), expires_at: expires.to_string(), csr: None });
-    put(&rent.pipeline, &token.secret(&owner, expires)).await?;
     let tunnel = match &rent.tunnel {
         None => None,
         Some(tunnel) => {
@@ -86,6 +87,7 @@ pub async fn payload(
         value: taint.value.clone().unwrap_or_default(),
         effect: taint.effect.clone(),
     });
+    let secret = token.secret(&owner, expires);
     let data = UserData {
         api_server: site.api_server.clone(),
         ca_pem: site.authority.clone(),
@@ -101,8 +103,33 @@ pub async fn payload(
         kubelet: site.setup.kubelet.clone(),
         containerd: site.setup.containerd.clone(),
     };
-    let script = data.render().map_err(|error| Error::Domain(format!("the machine's user-data: {error}")))?;
-    Ok((Payload::UserData(script), Joining { node_name, bootstrap }))
+    let script = match script(&data, rent.pipeline.site.outside_url(), most) {
+        Ok(script) => script,
+        Err(hold) => return Ok(Err(hold)),
+    }; // pure
+    put(&rent.pipeline, &secret).await?;
+    Ok(Ok((Payload::UserData(script), Joining { node_name, bootstrap })))
+}
+
+/// All of the script, or where that is more than the vendor takes, a first stage that fetches the rest from the operator.
+fn script(data: &UserData, outside: Option<&str>, most: Option<usize>) -> Result<String, Hold> {
+    let refused = |error: user_data::Error| {
+        Hold::new(
+            "UserDataInvalid",
+            format!("a machine of this Provider can be given no first script: {error}"),
+        )
+    };
+    let whole = data.render().map_err(refused)?;
+    let Some(most) = most.filter(|most| whole.len() > *most) else { return Ok(whole) };
+    let Some(base) = outside.and_then(first_script::base) else {
+        let message = format!(
+            "the machine's first script has {} bytes, this vendor takes {most}, and the rest can be fetched nowhere: set \
+             rentedNodes.progressUrl",
+            whole.len()
+        );
+        return Err(Hold::new("NoProgressUrl", message));
+    };
+    data.staged(&base, most).map_err(refused)
 }
 
 /// The labels by which its node tells whose it is.

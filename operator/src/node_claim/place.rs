@@ -133,30 +133,35 @@ async fn decide(
         Ok(permit) => permit,
         Err(full) => return Ok(Err(Hold::new("TooManyLaunches", full.to_string()))),
     };
-    let (payload, joining) = joining(rent, moved, &record, (provider, &chosen), sought, now).await?;
+    let most = driver.most_user_data();
+    let joined = joining(rent, moved, &record, (provider, &chosen), (sought, most), now).await?;
+    let (payload, joining) = match joined {
+        Ok(joined) => joined,
+        Err(hold) => return Ok(Err(hold)),
+    };
     let choosing = Choosing { chosen, joining };
     let claim = reconcile::persist(rent, &moved.claim, &world, &record, &choosing, now).await?;
     Ok(Ok(Decided::Placed(Box::new(Placed { claim, record, permit, payload, choosing, driver }))))
 }
 
-/// What the vendor is given for it, and how that joins.
+/// What the vendor is given for it, at most so many bytes, and how that joins.
 async fn joining(
     rent: &Rent,
     moved: &Moved,
     record: &Record,
     (provider, chosen): (&Provider, &Chosen),
-    sought: Sought,
+    (sought, most): (Sought, Option<usize>),
     now: Timestamp,
-) -> Result<(Payload, Joining), Error> {
+) -> Result<Result<(Payload, Joining), Hold>, Error> {
     if let Sought::Container(container) = sought {
         let status = moved.claim.status.as_ref();
         let node_name = status.and_then(|status| status.node_name.clone()).unwrap_or_default();
-        return Ok((Payload::Container(container), Joining { node_name, bootstrap: None }));
+        return Ok(Ok((Payload::Container(container), Joining { node_name, bootstrap: None })));
     }
     if provider.spec.type_ == ProviderType::Static {
-        return Ok(join::of_node(&chosen.offer.id.0));
+        return Ok(Ok(join::of_node(&chosen.offer.id.0)));
     }
-    join::payload(rent, &moved.claim, record, now).await
+    join::payload(rent, &moved.claim, record, most, now).await
 }
 
 /// Asks the vendor for what is written down.

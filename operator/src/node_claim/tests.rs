@@ -11,6 +11,7 @@ use serde_json::json;
 
 mod lent;
 mod limits;
+mod staged;
 mod timeouts;
 
 use crate::testing::HOME;

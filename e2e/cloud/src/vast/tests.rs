@@ -244,6 +244,8 @@ async fn a_virtual_machine_runs_its_script_and_needs_a_host_that_lets_them() {
     let cloud = start(Vec::new()).await;
     let tenant = Tenant::of(&cloud, Vendor::Vast);
     let vm = json!({ "image": "docker.io/vastai/kvm:ubuntu", "vm": true, "onstart": "#!/bin/sh" });
+    let long = json!({ "image": "docker.io/vastai/kvm:ubuntu", "vm": true, "onstart": "#".repeat(4097) });
+    assert_eq!(tenant.put(PATH, long).await.status, 400, "a script has 4 KiB at most");
     create(&tenant, vm.clone()).await;
     cloud.with(|world| {
         assert_eq!(world.instances()[0].order.payload, Payload::UserData("#!/bin/sh".to_owned()));

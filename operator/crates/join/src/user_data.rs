@@ -14,10 +14,12 @@ use crate::claim::Claim;
 use crate::token::Token;
 
 mod check;
+mod stage;
 #[cfg(test)]
 mod tests;
 
 pub use check::Error;
+pub use stage::{rest, rest_name};
 
 /// Greatest length of the script, in bytes. Of the vendors that are used, Hetzner allows the least: 32 KiB.
 pub const MOST: usize = 16 << 10;
@@ -142,6 +144,12 @@ impl UserData {
     /// # Errors
     /// When a value is not what it has to be, or the script is longer than [`MOST`].
     pub fn render(&self) -> Result<String, Error> {
+        let script = self.head()? + &rest()?;
+        if script.len() > MOST { Err(Error::TooLong(script.len())) } else { Ok(script) }
+    }
+
+    /// What of it is this machine's own: assignments.
+    fn head(&self) -> Result<String, Error> {
         check::all(self)?;
         let labels: Vec<String> = self.labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
         let mut script = "#!/bin/bash\n".to_owned();
@@ -156,7 +164,6 @@ impl UserData {
             ("KUBELET", self.kubelet_config().to_string()),
             ("CONTAINERD", self.containerd.clone()),
             ("NETWORK", self.network().to_string()),
-            ("POWER_OFF", POWER_OFF.to_owned()),
         ] {
             script.push_str(&format!("{name}={}\n", quote(name, &value)?));
         }
@@ -174,8 +181,7 @@ impl UserData {
             script.push_str(&format!("  {}\n", quoted?.join(" ")));
         }
         script.push_str(")\n");
-        script.push_str(BODY);
-        if script.len() > MOST { Err(Error::TooLong(script.len())) } else { Ok(script) }
+        Ok(script)
     }
 
     /// How the kubelet speaks to the API server until it has a certificate. JSON is YAML.

@@ -189,6 +189,11 @@ pub trait Driver: Send + Sync + fmt::Debug {
     /// How long after a successful create a list may still lack the machine.
     fn settles_after(&self) -> Duration;
 
+    /// Longest script of a machine's first start that it takes, in bytes; none: it tells no bound that ours could reach.
+    fn most_user_data(&self) -> Option<usize> {
+        None
+    }
+
     /// What is for rent now, in any order. An empty list is a market without offers.
     ///
     /// # Errors
@@ -253,6 +258,10 @@ impl<D: Driver + ?Sized> Driver for std::sync::Arc<D> {
 
     fn keeps_account(&self) -> bool {
         D::keeps_account(self)
+    }
+
+    fn most_user_data(&self) -> Option<usize> {
+        D::most_user_data(self)
     }
 
     async fn offers(&self, query: &Query) -> Result<Vec<Offer>, Error> {

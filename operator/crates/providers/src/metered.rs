@@ -113,6 +113,10 @@ impl<D: Driver> Driver for Metered<D> {
         self.inner.keeps_account()
     }
 
+    fn most_user_data(&self) -> Option<usize> {
+        self.inner.most_user_data()
+    }
+
     async fn offers(&self, query: &Query) -> Result<Vec<Offer>, Error> {
         let since = self.clock.now();
         self.counted(Verb::Offers, since, self.inner.offers(query).await)

@@ -67,15 +67,35 @@ async fn an_unfit_machine_is_given_back_and_blocked_and_the_next_attempt_goes_on
     assert!(claims(&renting.cluster).is_empty());
 }
 
-#[tokio::test]
-async fn the_claim_is_ended_by_what_its_pod_says_before_the_attempt_is_written_down() {
-    let (renting, _vendor) = begun().await;
-    let node = renting.read("addresses-v1-m1").status.unwrap().node_name.unwrap();
+/// The pod on this node says so, and its Job not yet.
+fn pod_ends(renting: &Renting, node: &str) {
+    let job: serde_json::Value = renting.cluster.find("batch/v1", "jobs", "addresses-v1-1").unwrap();
     renting.cluster.finish("addresses-v1-1", &unfit());
+    renting.cluster.put("batch/v1", "jobs", job);
     let mut pod: serde_json::Value = renting.cluster.find("v1", "pods", "addresses-v1-1-x").unwrap();
     pod["spec"]["nodeName"] = json!(node);
     pod["status"]["phase"] = json!("Failed");
     renting.cluster.put("v1", "pods", pod);
+}
+
+#[tokio::test]
+async fn an_attempt_whose_claim_ended_before_its_job_did_was_unfit_and_not_preempted() {
+    let (renting, vendor) = begun().await;
+    let node = renting.read("addresses-v1-m1").status.unwrap().node_name.unwrap();
+    pod_ends(&renting, &node);
+    run(&renting, 30).await;
+    assert_blocked(&renting.cluster);
+    renting.cluster.remove("batch/v1", "jobs", "addresses-v1-1");
+    let status = run(&renting, 120).await;
+    assert_eq!(status.attempts[0].reason.as_deref(), Some("PreflightFailed"));
+    assert_eq!((offer(&renting, "addresses-v1-m2").as_str(), lives(&vendor)), ("b", 1));
+}
+
+#[tokio::test]
+async fn the_claim_is_ended_by_what_its_pod_says_before_the_attempt_is_written_down() {
+    let (renting, _vendor) = begun().await;
+    let node = renting.read("addresses-v1-m1").status.unwrap().node_name.unwrap();
+    pod_ends(&renting, &node);
     // Somebody deletes it at that very moment.
     renting.delete("addresses-v1-m1").await;
     renting.run("addresses-v1-m1", 30).await;

@@ -71,6 +71,20 @@ pub enum Error {
     /// The script is too long.
     #[error("the script has {0} bytes; vendors take {MOST}: shorten the URLs, labels or extra configuration")]
     TooLong(usize),
+    /// The script is too long for its vendor, though most of it is fetched.
+    #[error(
+        "the script's first stage has {bytes} bytes, the vendor takes {most}: have fewer artifacts, shorten their URLs, the \
+         labels or the extra configuration, or rent from another vendor"
+    )]
+    StageTooLong {
+        /// Its length.
+        bytes: usize,
+        /// What the vendor takes.
+        most: usize,
+    },
+    /// The values cannot be packed.
+    #[error("the script's values cannot be packed: {0}")]
+    Packing(String),
 }
 
 /// Whether every value is what it has to be.

@@ -3,6 +3,8 @@ use std::process::{Command, Stdio};
 
 use super::*;
 
+mod stage;
+
 /// A value that ends a quotation of any kind, starts a command, and goes over a line.
 const HOSTILE: &str = "'\"`$(touch /tmp/x)`\\'; touch /tmp/x #\n${IFS}\n!! EOF\nEOF\n*";
 

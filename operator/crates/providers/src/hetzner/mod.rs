@@ -215,6 +215,10 @@ impl Driver for Hetzner {
         Duration::from_secs(10)
     }
 
+    fn most_user_data(&self) -> Option<usize> {
+        Some(orders::MOST_USER_DATA)
+    }
+
     async fn offers(&self, query: &Query) -> Result<Vec<Offer>, Error> {
         self.client.within(Effect::Reads, self.types(query)).await
     }

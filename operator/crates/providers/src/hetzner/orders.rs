@@ -13,7 +13,7 @@ pub(super) const NAME_LABEL: &str = "cooperator-name";
 /// What a server starts from.
 const IMAGE: &str = "ubuntu-24.04";
 /// Most bytes of user-data.
-const MOST_USER_DATA: usize = 32 << 10;
+pub(super) const MOST_USER_DATA: usize = 32 << 10;
 
 /// What it is told.
 pub(super) fn create(order: &Order) -> Result<Create, Error> {

@@ -67,6 +67,7 @@ struct Inner {
     boot: Option<SignedDuration>,
     ending: SignedDuration,
     made: u64,
+    most_user_data: Option<usize>,
 }
 
 impl fmt::Debug for Fake {
@@ -109,6 +110,11 @@ impl Fake {
         let mut inner = self.lock();
         inner.next.clear();
         inner.always.clear();
+    }
+
+    /// From here on it takes no longer script than this.
+    pub fn takes_scripts_of(&self, bytes: usize) {
+        self.lock().most_user_data = Some(bytes);
     }
 
     /// From here on `get` and `list` lack a machine for so long after it was made.
@@ -270,6 +276,10 @@ impl Driver for Fake {
 
     fn keeps_account(&self) -> bool {
         true
+    }
+
+    fn most_user_data(&self) -> Option<usize> {
+        self.lock().most_user_data
     }
 
     async fn offers(&self, query: &Query) -> Result<Vec<Offer>, Error> {

@@ -248,6 +248,10 @@ impl Driver for Vast {
         Duration::from_secs(30)
     }
 
+    fn most_user_data(&self) -> Option<usize> {
+        Some(orders::MOST_SCRIPT)
+    }
+
     fn keeps_account(&self) -> bool {
         true
     }

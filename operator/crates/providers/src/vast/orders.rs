@@ -14,7 +14,7 @@ use crate::error::Error;
 /// Smallest disk, in GB.
 pub(super) const LEAST_DISK_GB: u64 = 8;
 /// Most characters of arguments and script together.
-const MOST_SCRIPT: usize = 4096;
+pub(super) const MOST_SCRIPT: usize = 4096;
 /// What a virtual machine starts from: only images of this repository are taken.
 const VM_IMAGE: &str = "docker.io/vastai/kvm:ubuntu_terminal";
 
