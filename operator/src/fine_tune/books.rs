@@ -158,7 +158,7 @@ mod tests {
         let claim: NodeClaim = serde_json::from_value(json!({
             "apiVersion": "cooperator.dev/v1alpha1", "kind": "NodeClaim",
             "metadata": { "name": "first-m1", "uid": "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9" },
-            "spec": { "nodePoolRef": { "name": "cellar" } },
+            "spec": { "nodePoolRef": { "name": "cellar" }, "diskGi": 8 },
             "status": {
                 "cost": { "amount": "0.0015", "currency": "USD" },
                 "offer": {

@@ -7,6 +7,7 @@ mod cluster;
 mod deletion;
 mod failures;
 mod isolation;
+mod members;
 mod network;
 mod openai;
 mod plugin;
