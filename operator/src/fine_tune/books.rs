@@ -86,7 +86,7 @@ fn line(claim: &NodeClaim, tune: &FineTune, now: Timestamp) -> Option<RentedMach
     let is_final =
         status.conditions.iter().any(|found| found.type_ == condition::ACCOUNTED && found.status == "True");
     let until = machine.ended_at.as_deref().and_then(parse_time).unwrap_or(now);
-    let seconds = parse_time(&started).map_or(0, |from| until.duration_since(from).as_secs().max(0));
+    let seconds = parse_time(&started).map_or(0, |from| cooperator_rental::seconds(from, until));
     let attempt = tune.status.as_ref().and_then(|status| status.attempts.last());
     let runs_here = attempt.is_some_and(|attempt| attempt.node_claim.as_ref() == Some(&claim.name_any()));
     let progress = tune.status.as_ref().and_then(|status| status.progress.as_ref()).filter(|_| runs_here);
@@ -102,7 +102,7 @@ fn line(claim: &NodeClaim, tune: &FineTune, now: Timestamp) -> Option<RentedMach
         price_per_hour: offer.price_per_hour.clone(),
         started_at: started,
         ended_at: machine.ended_at.clone(),
-        seconds,
+        seconds: i64::try_from(seconds).unwrap_or(i64::MAX),
         cost: status.cost.as_ref().map_or_else(|| "0".into(), |cost| cost.amount.clone()),
         is_final,
         tokens_per_second: progress.and_then(|progress| progress.tokens_per_second),
@@ -150,4 +150,43 @@ pub fn estimate(claims: &[NodeClaim], attempts: &[Attempt]) -> Option<TrainingEs
         price_per_hour: offer.price_per_hour.clone(),
         basis: estimate.basis,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_second_that_was_begun_is_paid_for_and_so_is_counted() {
+        let claim: NodeClaim = serde_json::from_value(json!({
+            "apiVersion": "cooperator.dev/v1alpha1", "kind": "NodeClaim",
+            "metadata": { "name": "first-m1", "uid": "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9" },
+            "spec": { "nodePoolRef": { "name": "cellar" }, "diskGi": 8 },
+            "status": {
+                "cost": { "amount": "0.0015", "currency": "USD" },
+                "offer": {
+                    "id": "cellar", "shape": "Machine", "capacityType": "OnDemand", "cpuMillis": 2000, "memoryMib": 4096,
+                    "diskGib": 8, "machine": "2 cpu", "pricePerHour": "0.36", "provider": "cellar",
+                },
+                "launches": [{
+                    "number": 1, "provider": "cellar", "offer": {}, "diskGib": 8, "intendedAt": "2026-11-29T21:55:04.9Z",
+                    "machine": {
+                        "instance": "cellar/me", "madeAt": "2026-11-29T21:55:04.977Z", "knownAt": "2026-11-29T21:55:05Z",
+                        "endedAt": "2026-11-29T21:55:19.003Z",
+                    },
+                }],
+            },
+        }))
+        .unwrap();
+        let tune: FineTune = serde_json::from_value(json!({
+            "apiVersion": "cooperator.dev/v1alpha1", "kind": "FineTune", "metadata": { "name": "first" },
+            "spec": { "baseModelRef": { "name": "tiny" }, "datasetRef": { "name": "tiny" } },
+        }))
+        .unwrap();
+        let line = line(&claim, &tune, Timestamp::now()).unwrap();
+        let hourly: cooperator_core::money::PricePerHour = line.price_per_hour.parse().unwrap();
+        assert_eq!((line.seconds, amount(&line.cost)), (15, hourly.amount(15).unwrap()));
+    }
 }

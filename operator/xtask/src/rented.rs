@@ -17,6 +17,8 @@ use crate::workspace::Programs;
 
 /// Ports of the cloud and of the mirror, on the host's end of the cluster's cable.
 const PORTS: (u16, u16) = (8600, 8601);
+/// Where members' machines are reached.
+const SSH: u16 = 22;
 /// Ports of the node at which machines reach the operator, object storage, and the operator's end of tunnels.
 const NODE_PORTS: (u16, u16, u16) = (30080, 30900, 30645);
 /// The node's own address on the cables of its pods: what comes to its ports comes from there.
@@ -87,7 +89,7 @@ fn values(served: &[Served], pause: &Image) -> Value {
         "apiServer": format!("https://{NODE_ADDRESS}:6443"),
         "progressUrl": format!("http://{NODE_ADDRESS}:{}", NODE_PORTS.0),
         "storeEndpoint": format!("http://{NODE_ADDRESS}:{}", NODE_PORTS.1),
-        "providerPorts": [PORTS.0],
+        "providerPorts": [PORTS.0, SSH],
         // Machines, and the node that passes on what comes to its ports; no pod.
         "sources": [{"cidr": "0.0.0.0/0", "except": [POD_SUBNET]}, {"cidr": POD_GATEWAY}],
         "service": {"type": "NodePort", "nodePorts": {"progress": NODE_PORTS.0, "s3": NODE_PORTS.1}},

@@ -63,11 +63,6 @@ impl Machine {
         for folder in ["opt/before", "opt/hold", "root", "tmp", "var/lib"] {
             files::create_dir(&disk.path().join(folder)).unwrap();
         }
-        for program in ["find", "mv", "sync"] {
-            let path = disk.path().join("opt/before").join(program);
-            files::write(&path, HOLD).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
-        }
         let port = ports::free::<1>().unwrap()[0];
         let listen = format!("127.0.0.1:{port}");
         let (host_key, authorized_keys) = (secret(HOST), public(OURS));
@@ -80,8 +75,18 @@ impl Machine {
         let outer = unshare.stdin(Stdio::null()).spawn().unwrap();
         let mut machine = Self { disk, port, outer, server: None };
         until("the machine is up", || machine.path("opt/up").exists());
+        for program in ["find", "mv", "sync"] {
+            machine.put(program, HOLD);
+        }
         machine.run_server();
         machine
+    }
+
+    /// Puts a program before all others of its name.
+    pub fn put(&self, program: &str, text: &str) {
+        let path = self.path("opt/before").join(program);
+        files::write(&path, text).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
     }
 
     /// Starts its server, which does not run.

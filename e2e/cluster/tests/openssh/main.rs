@@ -322,3 +322,58 @@ async fn a_machine_that_hangs_is_waited_for_no_longer_than_is_promised() {
     assert!(began.elapsed() < 2 * PATIENCE);
     attic.release("sync");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
+async fn an_end_is_no_power_off_of_the_machine_and_leaves_nothing_for_one() {
+    let attic = Machine::start();
+    let ssh = driver(&attic);
+    let made = ssh.create(&order(name(1))).await.unwrap();
+    becomes(&ssh, &made, State::Running).await;
+    // As the script of a node leaves it, with systemd and without.
+    let power_off = "mkdir -p /run/systemd/system /opt/cooperator/bin /etc/rc0.d
+        printf '#!/bin/sh\n: > /opt/powered-off\nsleep 60\n' > /opt/cooperator/bin/power-off
+        chmod 755 /opt/cooperator/bin/power-off
+        printf '[Service]\nExecStop=/opt/cooperator/bin/power-off stop\n' > /etc/systemd/system/cooperator-power-off.service
+        ln -s /opt/cooperator/bin/power-off /etc/rc0.d/K01cooperator";
+    output("sh", attic.inside("sh").args(["-ec", power_off])).unwrap();
+    attic.put("systemctl", include_str!("systemctl.sh"));
+    assert_eq!(ssh.delete(&made.id).await.unwrap(), Deleted::Gone { at: None });
+    assert!(!attic.path("opt/powered-off").exists());
+    let left = output("find", attic.inside("find").args(["/etc", "/opt", "-name", "*cooperator*"])).unwrap();
+    assert_eq!(left, "");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs root"]
+async fn of_folders_that_are_shared_an_end_takes_what_is_its_own() {
+    let attic = Machine::start();
+    let ssh = driver(&attic);
+    let made = ssh.create(&order(name(1))).await.unwrap();
+    becomes(&ssh, &made, State::Running).await;
+    // As kubelet, containerd and the plugins leave it, and others of theirs.
+    let used = "mkdir -p /var/log/containers /var/log/cooperator/pods /var/log/pods /var/lib/cni/results /run/containerd/s
+        mkdir -p /var/lib/kubelet/device-plugins /run/cooperator/containerd/io.containerd.runtime.v2.task/k8s.io/abc
+        cd /var/log
+        touch cooperator/pods/0.log pods/0.log
+        ln -s /var/log/cooperator/pods/0.log containers/ours.log
+        ln -s /var/log/pods/0.log containers/theirs.log
+        cd /var/lib
+        touch cni/results/cooperator-1-eth0 cni/results/theirs-1-eth0 kubelet/device-plugins/kubelet.sock
+        cd /run
+        touch containerd/s/ours containerd/s/theirs
+        printf unix:///run/containerd/s/ours > cooperator/containerd/io.containerd.runtime.v2.task/k8s.io/abc/address";
+    output("sh", attic.inside("sh").args(["-ec", used])).unwrap();
+    assert_eq!(ssh.delete(&made.id).await.unwrap(), Deleted::Gone { at: None });
+    let shared = ["/var/log/containers", "/var/log/pods", "/var/lib", "/run", "!", "-type", "d"];
+    let left = output("find", attic.inside("find").args(shared)).unwrap();
+    let mut left: Vec<&str> = left.lines().collect();
+    left.sort_unstable();
+    let theirs = [
+        "/run/containerd/s/theirs",
+        "/var/lib/cni/results/theirs-1-eth0",
+        "/var/log/containers/theirs.log",
+        "/var/log/pods/0.log",
+    ];
+    assert_eq!(left, theirs);
+}

@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 const ENDLESS: u64 = 1_000_000;
 
 /// A namespace that lets the operator in, with a Collective of the same name that is Ready, and what to train there.
-async fn collective(cluster: &Cluster, name: &str) -> Tiny {
+pub async fn collective(cluster: &Cluster, name: &str) -> Tiny {
     welcome(cluster, name).await;
     let spec = json!({
         "members": [{"name": "ada"}],

@@ -8,6 +8,7 @@ mod deletion;
 mod failures;
 mod hosted;
 mod isolation;
+mod members;
 mod network;
 mod openai;
 mod plugin;

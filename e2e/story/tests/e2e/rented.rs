@@ -23,7 +23,7 @@ use crate::tiny::Tiny;
 /// Rentals that are tried, unless the environment says how many.
 const RENTALS: usize = 3;
 /// How many of them at a time: the host has two cores.
-const AT_A_TIME: usize = 4;
+const AT_A_TIME: usize = 8;
 
 /// An amount as a status has it.
 pub fn amount(text: &str) -> Amount {

@@ -225,6 +225,8 @@ impl UserData {
             "registerWithTaints": fixed.into_iter().chain(more).collect::<Vec<_>>(),
             "containerRuntimeEndpoint": format!("unix://{SOCKET}"),
             "volumePluginDir": "/var/lib/cooperator/kubelet/volume-plugins",
+            // A machine that is somebody's keeps nothing of what was trained there.
+            "podLogsDir": "/var/log/cooperator/pods",
         });
         if let Some(Tunnel { port, .. }) = &self.tunnel {
             fields["address"] = json!("127.0.0.1");

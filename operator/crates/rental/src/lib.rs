@@ -41,3 +41,4 @@ pub use news::{Advance, News};
 pub use orphans::{Live, Verdict, Why, orphans};
 pub use record::{Begin, Intent, Launch, Permit, Reason, Record};
 pub use step::{launch, step};
+pub use times::seconds;

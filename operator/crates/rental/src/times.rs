@@ -15,7 +15,7 @@ pub(crate) fn between(from: Timestamp, to: Timestamp) -> Duration {
 }
 
 /// Whole seconds from `from` to `to`, each second begun counted.
-pub(crate) fn seconds(from: Timestamp, to: Timestamp) -> u64 {
+pub fn seconds(from: Timestamp, to: Timestamp) -> u64 {
     let between = between(from, to);
     between.as_secs() + u64::from(between.subsec_nanos() != 0)
 }

@@ -107,6 +107,8 @@ root = \"$STATE/containerd\"
 state = \"/run/cooperator/containerd\"
 [grpc]
   address = \"$SOCKET\"
+[plugins.\"io.containerd.internal.v1.opt\"]
+  path = \"$BASE/containerd\"
 [plugins.\"io.containerd.grpc.v1.cri\"]
   restrict_oom_score_adj = $KEEP_SCORES
   sandbox_image = \"$SANDBOX_IMAGE\"
@@ -117,6 +119,7 @@ state = \"/run/cooperator/containerd\"
     runtime_type = \"io.containerd.runc.v2\"
     [plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runc.options]
       BinaryName = \"$RUNTIME\"
+      Root = \"/run/cooperator/runc\"
       SystemdCgroup = $GROUPS_BY_SYSTEMD
 $CONTAINERD
 "

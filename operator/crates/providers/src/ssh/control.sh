@@ -78,6 +78,8 @@ delete() {
     return
   fi
   : > "$STATE/ending"
+  # Nothing is to be told and no pod waited for, as when the machine powers off.
+  rm -f "$PROGRAMS/bin/power-off" "$ROOT/etc/rc0.d/K01cooperator"
   if has_systemd; then
     systemctl stop cooperator-first-start.service 2> /dev/null || true
     for unit in "$UNITS"/cooperator-*.service; do
@@ -109,12 +111,23 @@ delete() {
     return
   fi
   unhide
+  sweep
   rm -rf "$RUN" "$PROGRAMS" "$CONFIG" "$LOGS"
   find "$STATE" -mindepth 1 -maxdepth 1 ! -name instance ! -name ending -exec rm -rf {} +
   rm -f "$STATE/ending"
   rm -f "$RECORD"
   keep "$STATE"
   echo gone
+}
+# What its programs put into folders that they share with others of their kind, whoever runs them.
+sweep() {
+  find "$ROOT/var/log/containers" -lname "$LOGS/*" -delete 2> /dev/null || true
+  rm -f "$ROOT"/var/lib/cni/results/cooperator-*
+  for address in "$RUN"/containerd/io.containerd.runtime.v2.task/*/*/address; do
+    [ ! -e "$address" ] || rm -f "$ROOT$(sed 's|^unix://||' "$address")"
+  done
+  socket=/var/lib/kubelet/device-plugins/kubelet.sock
+  grep -qs "$socket" /proc/net/unix || rm -f "$ROOT$socket"
 }
 # Rules by which the machine hid its pods: each says whose it is.
 unhide() {
