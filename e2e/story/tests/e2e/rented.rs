@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use cooperator_api::provider::Provider;
 use cooperator_cli::kind::Kind;
 use cooperator_cluster::{Machine, Progress, paths};
 use cooperator_core::money::Amount;
@@ -12,7 +13,7 @@ use cooperator_story::cluster::Cluster;
 use cooperator_story::rented::{self, Cloud};
 use futures::{StreamExt as _, stream};
 use k8s_openapi::api::core::v1::{Node, Pod};
-use kube::api::{AttachParams, DeleteParams, ListParams, LogParams};
+use kube::api::{AttachParams, DeleteParams, ListParams, LogParams, Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::{Value, json};
 use tokio::io::AsyncReadExt as _;
@@ -128,7 +129,13 @@ async fn version(pods: &Api<Pod>, name: &str) -> Option<String> {
 async fn trainings_each_on_a_machine_of_its_own_leave_none_behind_and_cost_what_is_billed() {
     told().await;
     let (cluster, cloud) = (connect().await, Cloud::at(&cloud()));
-    let tiny = pool(&cluster, &cloud, "many", &["lambda", "hetzner"], "machine").await;
+    let vendors = ["lambda", "hetzner"];
+    let tiny = pool(&cluster, &cloud, "many", &vendors, "machine").await;
+    let providers: Api<Provider> = tiny.access.api();
+    let wide = Patch::Merge(json!({"spec": {"limits": {"machines": AT_A_TIME}}}));
+    for vendor in vendors {
+        providers.patch(vendor, &PatchParams::default(), &wide).await.unwrap();
+    }
     let rentals = std::env::var("COOPERATOR_E2E_RENTALS").map_or(RENTALS, |count| count.parse().unwrap());
     let before = cloud.machines(false).await.unwrap().len();
     let costs: Vec<Amount> = stream::iter(1..=rentals)
