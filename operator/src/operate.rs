@@ -52,12 +52,12 @@ pub async fn operate(args: Args) -> Result<()> {
     let answers = serve(args.metrics_listen, health::router(health.clone(), metrics), stop.clone()).await?;
     let runs = progress::router(client, Arc::new(SystemClock))
         .merge(broker::router(context.pipeline.clone(), args.rented_store_endpoint.clone()))
-        .merge(hosted::router(context.pipeline.clone()))
-        .merge(first_script::router());
-    let runs = if args.rented_tunnel.is_some() {
-        runs.merge(rent::program::router(&args.rented_tunnel_program))
-    } else {
-        runs
+        .merge(hosted::router(context.pipeline.clone()));
+    let runs = match &context.rent {
+        Some(rent) => runs
+            .merge(first_script::router(rent.rest().render()?))
+            .merge(rent::program::router(&args.rented_tunnel_program)),
+        None => runs,
     };
     let runs = serve(args.listen, runs, stop.clone()).await?;
     let logs = match context.rent.as_ref().filter(|rent| rent.site.kubelet.is_some()) {

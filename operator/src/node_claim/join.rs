@@ -6,7 +6,7 @@ use cooperator_api::names;
 use cooperator_api::node_claim::{Bootstrap, NodeClaim};
 use cooperator_core::time::Timestamp;
 use cooperator_join::token::{NAMESPACE, secret_name};
-use cooperator_join::user_data::{self, POD_SUBNET, SANDBOX_IMAGE, Taint};
+use cooperator_join::user_data::{self, Taint};
 use cooperator_join::{Claim, Token, UserData};
 use cooperator_providers::Payload;
 use cooperator_rental::Record;
@@ -66,7 +66,6 @@ pub async fn payload(
     now: Timestamp,
 ) -> Result<Result<(Payload, Joining), Hold>, Error> {
     let number = record.launches.last().map_or(0, |launch| launch.number);
-    let site = &rent.site;
     forget_token(&rent.pipeline, claim).await?;
     let owner = claim_of(claim);
     let token = Token::of_launch(&owner, number)
@@ -88,20 +87,21 @@ pub async fn payload(
         effect: taint.effect.clone(),
     });
     let secret = token.secret(&owner, expires);
+    let rest = rent.rest();
     let data = UserData {
-        api_server: site.api_server.clone(),
-        ca_pem: site.authority.clone(),
+        api_server: rest.api_server.to_owned(),
+        ca_pem: rest.ca_pem.to_owned(),
         token,
         node_name: node_name.clone(),
         labels: labels(claim),
         claim: owner,
         taints: taints.collect(),
-        artifacts: site.artifacts.clone(),
-        sandbox_image: site.setup.sandbox_image.clone().unwrap_or_else(|| SANDBOX_IMAGE.to_owned()),
-        pod_subnet: POD_SUBNET.to_owned(),
+        artifacts: rest.artifacts.to_vec(),
+        sandbox_image: rest.sandbox_image.to_owned(),
+        pod_subnet: rest.pod_subnet.to_owned(),
         tunnel,
-        kubelet: site.setup.kubelet.clone(),
-        containerd: site.setup.containerd.clone(),
+        kubelet: rent.site.setup.kubelet.clone(),
+        containerd: rest.containerd.to_owned(),
     };
     let script = match script(&data, rent.pipeline.site.outside_url(), most) {
         Ok(script) => script,

@@ -23,6 +23,7 @@ pub use tunnel::{Ports, Tunnel};
 
 use std::sync::Arc;
 
+use cooperator_join::user_data::{POD_SUBNET, Rest, SANDBOX_IMAGE};
 use cooperator_providers::Tenant;
 use cooperator_telemetry::metrics::Metrics;
 use tokio::sync::{Mutex, OnceCell};
@@ -72,6 +73,20 @@ impl Rent {
     #[must_use]
     pub fn by(self, tunnel: Option<Tunnel>) -> Self {
         Self { tunnel, ..self }
+    }
+
+    /// What every machine of this installation is told.
+    pub fn rest(&self) -> Rest<'_> {
+        let setup = &self.site.setup;
+        Rest {
+            api_server: &self.site.api_server,
+            ca_pem: &self.site.authority,
+            artifacts: &self.site.artifacts,
+            sandbox_image: setup.sandbox_image.as_deref().unwrap_or(SANDBOX_IMAGE),
+            pod_subnet: POD_SUBNET,
+            containerd: &setup.containerd,
+            tunnel: self.tunnel.as_ref().map(Tunnel::told),
+        }
     }
 
     /// Whose machines are ours: this cluster's.

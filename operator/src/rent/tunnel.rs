@@ -102,6 +102,11 @@ impl Tunnel {
         Ok(self.server.run(listener, self.config.clone()).await)
     }
 
+    /// What every machine is told: where to dial, and by whose authority that is.
+    pub fn told(&self) -> (&str, &str) {
+        (&self.address, &self.authority)
+    }
+
     /// What a new machine is told, with a port that no other has. None: every port is taken.
     pub async fn of_machine(&self) -> Option<cooperator_join::Tunnel> {
         let nodes = self.nodes.lock().await;

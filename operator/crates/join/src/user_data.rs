@@ -1,6 +1,7 @@
 //! The script a rented machine runs at its first start, as cloud-init takes it: user-data.
 //!
-//! It is a head of assignments, every value quoted for the shell, and a body that is the same for all (`join.sh`). The body
+//! It is a head of the machine's own assignments, every value quoted for the shell, then those of its installation, and a body
+//! that is the same for all (`join.sh`): what is not the machine's own it may fetch ([`Rest`]). The body
 //! fetches the programs, checks their sha256, and starts containerd and a kubelet that asks for its certificate with the
 //! token. It works where systemd runs and where it does not, and finds out by itself what else differs between machines.
 
@@ -14,12 +15,13 @@ use crate::claim::Claim;
 use crate::token::Token;
 
 mod check;
+mod rest;
 mod stage;
 #[cfg(test)]
 mod tests;
 
 pub use check::Error;
-pub use stage::{rest, rest_name};
+pub use rest::Rest;
 
 /// Greatest length of the script, in bytes. Of the vendors that are used, Hetzner allows the least: 32 KiB.
 pub const MOST: usize = 16 << 10;
@@ -144,7 +146,7 @@ impl UserData {
     /// # Errors
     /// When a value is not what it has to be, or the script is longer than [`MOST`].
     pub fn render(&self) -> Result<String, Error> {
-        let script = self.head()? + &rest()?;
+        let script = self.head()? + &self.rest().render()?;
         if script.len() > MOST { Err(Error::TooLong(script.len())) } else { Ok(script) }
     }
 
@@ -156,32 +158,31 @@ impl UserData {
         for (name, value) in [
             ("CLAIM", self.claim.to_string()),
             ("NODE", self.node_name.clone()),
-            ("API_SERVER", self.api_server.clone()),
             ("LABELS", labels.join(",")),
-            ("SANDBOX_IMAGE", self.sandbox_image.clone()),
-            ("AUTHORITY", format!("{}\n", self.ca_pem.trim())),
             ("BOOTSTRAP", self.bootstrap().to_string()),
             ("KUBELET", self.kubelet_config().to_string()),
-            ("CONTAINERD", self.containerd.clone()),
-            ("NETWORK", self.network().to_string()),
         ] {
             script.push_str(&format!("{name}={}\n", quote(name, &value)?));
         }
-        if let Some(Tunnel { server, authority_pem, port }) = &self.tunnel {
-            let authority = quote("the tunnel's authority", &format!("{}\n", authority_pem.trim()))?;
-            let (server, port) = (quote("the tunnel's server", server)?, port.to_string());
-            script.push_str(&format!("TUNNEL={server} TUNNEL_PORT={port} TUNNEL_AUTHORITY={authority}\n"));
+        if let Some(Tunnel { port, .. }) = &self.tunnel {
+            script.push_str(&format!("TUNNEL_PORT={port}\n"));
         }
-        script.push_str("ARTIFACTS=(\n");
-        for artifact in &self.artifacts {
-            let Artifact { name, url, sha256, form } = artifact;
-            let words = [form.word(), name, &sha256.hex(), url.as_str()];
-            let quoted: Result<Vec<String>, Error> =
-                words.into_iter().map(|word| quote(name, word)).collect();
-            script.push_str(&format!("  {}\n", quoted?.join(" ")));
-        }
-        script.push_str(")\n");
         Ok(script)
+    }
+
+    /// What of it is the same for every machine of the installation.
+    #[must_use]
+    pub fn rest(&self) -> Rest<'_> {
+        let tunnel = self.tunnel.as_ref();
+        Rest {
+            api_server: &self.api_server,
+            ca_pem: &self.ca_pem,
+            artifacts: &self.artifacts,
+            sandbox_image: &self.sandbox_image,
+            pod_subnet: &self.pod_subnet,
+            containerd: &self.containerd,
+            tunnel: tunnel.map(|tunnel| (tunnel.server.as_str(), tunnel.authority_pem.as_str())),
+        }
     }
 
     /// How the kubelet speaks to the API server until it has a certificate. JSON is YAML.
@@ -233,19 +234,6 @@ impl UserData {
             fields["port"] = json!(port);
         }
         fields
-    }
-
-    /// Each pod has a cable to the machine, which hides it behind its own address: pods go out, nothing comes in.
-    fn network(&self) -> Value {
-        json!({
-            "cniVersion": "1.0.0", "name": "cooperator", "plugins": [{
-                "type": "ptp", "ipMasq": true,
-                "ipam": {
-                    "type": "host-local", "dataDir": "/var/lib/cooperator/network",
-                    "ranges": [[{"subnet": self.pod_subnet}]], "routes": [{"dst": "0.0.0.0/0"}],
-                },
-            }],
-        })
     }
 
     /// The fields of a KubeletConfiguration that [`UserData::kubelet`] may not have.

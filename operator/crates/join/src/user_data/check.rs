@@ -73,8 +73,8 @@ pub enum Error {
     TooLong(usize),
     /// The script is too long for its vendor, though most of it is fetched.
     #[error(
-        "the script's first stage has {bytes} bytes, the vendor takes {most}: have fewer artifacts, shorten their URLs, the \
-         labels or the extra configuration, or rent from another vendor"
+        "the script's first stage has {bytes} bytes, the vendor takes {most}: have fewer labels, taints or fields of the \
+         kubelet's configuration, or rent from another vendor"
     )]
     StageTooLong {
         /// Its length.

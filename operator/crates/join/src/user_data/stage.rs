@@ -9,26 +9,10 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 use url::Url;
 
-use super::{BODY, Error, POWER_OFF, UserData, quote};
+use super::{Error, Rest, UserData, quote};
 
 /// Characters of a line of the values.
 const LINE: usize = 76;
-
-/// What a first stage fetches: all of a script that is the same for every machine of this version. It holds no secret.
-///
-/// # Errors
-/// Never: it is this program's own text.
-pub fn rest() -> Result<String, Error> {
-    Ok(format!("POWER_OFF={}\n{BODY}", quote("POWER_OFF", POWER_OFF)?))
-}
-
-/// Name of the file that [`rest`] is to be found as: what it is, and nothing else, has this name.
-///
-/// # Errors
-/// As [`rest`].
-pub fn rest_name() -> Result<String, Error> {
-    Ok(format!("{}.sh", Digest::of(rest()?.as_bytes()).hex()))
-}
 
 impl UserData {
     /// A script of at most `most` bytes that makes [`UserData::render`]'s of its own values and of what it fetches from below
@@ -38,7 +22,8 @@ impl UserData {
     /// When a value is not what it has to be, or the script is longer than `most` even so.
     pub fn staged(&self, base: &Url, most: usize) -> Result<String, Error> {
         let head = self.head()?;
-        let (name, rest) = (rest_name()?, rest()?);
+        let rest = self.rest().render()?;
+        let name = Rest::name(&rest);
         let url = format!("{}/{name}", base.as_str().trim_end_matches('/'));
         let (url, sha256) = (quote("the rest's URL", &url)?, Digest::of(rest.as_bytes()).hex());
         let packed =

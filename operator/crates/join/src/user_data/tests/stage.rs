@@ -71,11 +71,12 @@ fn run(script: &str, folder: &Path) -> (bool, Option<String>) {
 #[test]
 fn a_first_stage_makes_the_very_script_of_its_values_and_of_what_it_fetches() {
     let folder = Folder::new();
-    let (base, asked) = server(rest().unwrap());
     for data in [user_data(), UserData { containerd: HOSTILE.into(), ..user_data() }] {
+        let rest = data.rest().render().unwrap();
+        let (base, asked) = server(rest.clone());
         let script = data.staged(&base, VAST).unwrap();
         assert_eq!(run(&script, &folder.0), (true, Some(data.render().unwrap())));
-        assert!(asked.recv().unwrap().starts_with(&format!("GET /v1/join/{} ", rest_name().unwrap())));
+        assert!(asked.recv().unwrap().starts_with(&format!("GET /v1/join/{} ", Rest::name(&rest))));
     }
     let left = std::fs::read_dir(&folder.0).unwrap().count();
     assert_eq!(left, 2, "the token stays in no temporary file");
@@ -84,8 +85,9 @@ fn a_first_stage_makes_the_very_script_of_its_values_and_of_what_it_fetches() {
 #[test]
 fn what_has_another_sha256_is_not_run() {
     let folder = Folder::new();
-    let (base, _asked) = server(rest().unwrap().replace("kubelet", "kubelot"));
-    let script = user_data().staged(&base, VAST).unwrap();
+    let data = user_data();
+    let (base, _asked) = server(data.rest().render().unwrap().replace("kubelet", "kubelot"));
+    let script = data.staged(&base, VAST).unwrap();
     assert_eq!(run(&script, &folder.0), (false, None));
 }
 
@@ -105,17 +107,19 @@ fn a_first_stage_fits_into_what_vast_takes_also_with_a_tunnel_and_is_what_bash_c
 #[test]
 fn a_first_stage_that_is_too_long_tells_its_length_the_bound_and_the_way_out() {
     let base: Url = "https://progress.example.org/v1/join".parse().unwrap();
-    let many = (0..120).map(|number| artifact(&format!("image-{number}"), Form::Image)).collect();
-    let data = UserData { artifacts: many, ..user_data() };
+    let label =
+        |number: u32| (format!("cooperator.dev/{}", Digest::of(&number.to_be_bytes()).hex()), "x".into());
+    let data = UserData { labels: (0..60).map(label).collect(), ..user_data() };
     let error = data.staged(&base, VAST).unwrap_err();
     assert!(matches!(error, Error::StageTooLong { bytes, most: VAST } if bytes > VAST));
-    assert!(error.to_string().contains("4096: have fewer artifacts"), "{error}");
+    assert!(error.to_string().contains("4096: have fewer labels"), "{error}");
 }
 
 #[test]
 fn what_is_fetched_holds_nothing_of_a_machine() {
-    let (data, rest) = (user_data(), rest().unwrap());
-    let own = [data.token.reveal(), data.node_name.clone(), data.api_server.clone()];
+    let data = tunnelled();
+    let rest = data.rest().render().unwrap();
+    let own = [data.token.reveal(), data.node_name.clone(), data.claim.uid.clone()];
     assert!(own.iter().all(|value| !rest.contains(value)));
     assert!(data.render().unwrap().ends_with(&rest));
 }
