@@ -107,8 +107,9 @@ fn a_first_stage_fits_into_what_vast_takes_also_with_a_tunnel_and_is_what_bash_c
 #[test]
 fn a_first_stage_that_is_too_long_tells_its_length_the_bound_and_the_way_out() {
     let base: Url = "https://progress.example.org/v1/join".parse().unwrap();
-    let label =
-        |number: u32| (format!("cooperator.dev/{}", &Digest::of(&number.to_be_bytes()).hex()[..40]), "x".into());
+    let label = |number: u32| {
+        (format!("cooperator.dev/{}", &Digest::of(&number.to_be_bytes()).hex()[..40]), "x".into())
+    };
     let data = UserData { labels: (0..200).map(label).collect(), ..user_data() };
     let error = data.staged(&base, VAST).unwrap_err();
     assert!(matches!(error, Error::StageTooLong { bytes, most: VAST } if bytes > VAST));
