@@ -215,7 +215,10 @@ pub async fn defaults_are_filled_in(server: &Server) {
             provider,
             vec![
                 ("/spec/currency", json!("USD")),
-                ("/spec/timeouts", json!({"launch": "10m", "registration": "15m", "idle": "5m"})),
+                (
+                    "/spec/timeouts",
+                    json!({"launch": "10m", "registration": "15m", "idle": "5m", "billing": "30m"}),
+                ),
                 ("/spec/breaker", json!({"failures": 5, "window": "10m", "pause": "10m"})),
             ],
         ),

@@ -112,6 +112,7 @@ fn bounds() -> Vec<Case> {
         ],
     ));
     cases.extend(each("/spec/timeouts/registration", DURATION, [json!("25h"), json!("soon")]));
+    cases.extend(each("/spec/timeouts/billing", DURATION, [json!("29s"), json!("later")]));
     cases.extend(each("/spec/timeouts/idle", DURATION, [json!("1s"), json!("never")]));
     cases.extend(each("/spec/breaker/window", DURATION, [json!("1s"), json!("1441m")]));
     cases.extend(each("/spec/breaker/pause", DURATION, [json!("1s"), json!("86401s")]));
