@@ -55,7 +55,15 @@ pub async fn launch(
         bid: current.bid,
         payload,
     };
-    match driver.create(&order).await {
+    let answer = driver.create(&order).await;
+    let provider = current.provider.clone();
+    if let Some(older) = answer.as_ref().ok().filter(|made| record.machine(&provider, &made.id).is_some()) {
+        return answered_with_older(record, &provider, older, clock.now());
+    }
+    let Some(current) = record.current_mut() else {
+        return Advance { record, changed: false, again: Some(NOW), news };
+    };
+    match answer {
         Ok(instance) => {
             let mut machine = Machine::new(&instance, now, clock.now());
             news.push(News::Made { instance: instance.id.clone() });
@@ -84,6 +92,19 @@ pub async fn launch(
     }
     let again = record.open().map(|_| NOW).or_else(|| news.iter().find_map(News::turn));
     Advance { record, changed: true, again, news }
+}
+
+/// A vendor whose names are unique has answered with the machine of an earlier launch: that one lives, whatever was said of
+/// it, and no other was made.
+fn answered_with_older(mut record: Record, provider: &str, older: &Instance, now: Timestamp) -> Advance {
+    if let Some(launch) = record.current_mut() {
+        launch.end(Reason::NeverMade, &format!("the vendor still has {} of an earlier launch", older.id));
+        launch.close(now);
+    }
+    // False: it was known to live.
+    let _ = record.found(provider, older, now);
+    let news = vec![News::NotMade { reason: Reason::NeverMade, error: None }];
+    Advance { record, changed: true, again: Some(NOW), news }
 }
 
 /// Whether it tells something of where the machine was: the next one there would end so too.

@@ -355,3 +355,24 @@ async fn an_end_that_is_wished_for_in_doubt_waits_for_the_machine() {
     assert!(world.record.is_closed() && world.fake.instances().is_empty());
     world.finish().await;
 }
+
+#[tokio::test]
+async fn a_machine_said_to_be_gone_that_keeps_the_next_ones_name_is_ended_and_no_other_is_counted() {
+    let mut world = World::new();
+    world.liar.unique_names.store(true, Ordering::SeqCst);
+    world.rent().await;
+    // Long enough that the vendor's answers count.
+    world.run(120).await;
+    world.liar.empty_deletes.store(1, Ordering::SeqCst);
+    world.liar.empty_lists.store(1, Ordering::SeqCst);
+    world.end();
+    while !world.record.is_closed() {
+        world.run(1).await;
+    }
+    world.wish = crate::Wish::Keep;
+    world.rent().await;
+    assert_eq!(world.record.launches[1].reason, Some(Reason::NeverMade));
+    assert!(world.record.launches[1].machine.is_none(), "it is the first one's");
+    assert!(!world.record.is_closed(), "the first lives");
+    world.finish().await;
+}

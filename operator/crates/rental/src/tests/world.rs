@@ -10,7 +10,7 @@ use cooperator_core::money::Amount;
 use cooperator_core::time::{Clock, SignedDuration, TestClock};
 use cooperator_providers::testing::Fake;
 use cooperator_providers::{
-    Charge, Deleted, Driver, Error, Instance, InstanceId, InstanceName, Order, Payload, Query, Tenant,
+    Charge, Deleted, Driver, Error, Instance, InstanceId, InstanceName, Order, Payload, Query, State, Tenant,
 };
 
 use crate::{Intent, Limits, News, Permit, Record, Strays, Wish, collect, launch, orphans, step};
@@ -22,12 +22,15 @@ pub const CLAIM: &str = "0a1b2c3d-4e5f-6071-8293-a4b5c6d7e8f9";
 #[derive(Debug)]
 pub struct Liar {
     pub fake: Fake,
+    pub tenant: Tenant,
     /// So many lists are empty, from the next on.
     pub empty_lists: AtomicU32,
     /// So many gets find nothing.
     pub empty_gets: AtomicU32,
     /// So many deletes are answered with "there is none", and not done.
     pub empty_deletes: AtomicU32,
+    /// A second machine of a name is not made: the first is answered with.
+    pub unique_names: AtomicBool,
     /// It tells no time of an end.
     pub forget_ends: AtomicBool,
 }
@@ -55,6 +58,13 @@ impl Driver for Liar {
     }
 
     async fn create(&self, order: &Order) -> Result<Instance, Error> {
+        if self.unique_names.load(Ordering::SeqCst) {
+            let all = self.fake.list(&self.tenant).await?;
+            let of_name = |one: &Instance| one.name == order.name && one.state != State::Over;
+            if let Some(first) = all.into_iter().find(of_name) {
+                return Ok(first);
+            }
+        }
         self.fake.create(order).await
     }
 
@@ -145,6 +155,8 @@ impl World {
             empty_lists: zero(),
             empty_gets: zero(),
             empty_deletes: zero(),
+            unique_names: AtomicBool::new(false),
+            tenant: tenant.clone(),
             forget_ends: AtomicBool::new(false),
         };
         let name = tenant.name(CLAIM).unwrap();
