@@ -32,8 +32,8 @@ async fn hosts() -> (Cluster, Cloud, Tiny) {
     (cluster, cloud, tiny)
 }
 
-async fn begin(tiny: &Tiny, name: &str, seed: u64) {
-    let mut spec = tiny.fine_tune(STEPS, seed);
+async fn begin(tiny: &Tiny, name: &str, steps: u64, seed: u64) {
+    let mut spec = tiny.fine_tune(steps, seed);
     spec["compute"]["nodePoolRef"] = json!({"name": "hosts"});
     tiny.apply("FineTune", name, spec).await;
 }
@@ -55,7 +55,7 @@ async fn closed(cluster: &Cluster, cloud: &Cloud, tiny: &Tiny, name: &str) -> Fi
 async fn a_container_on_somebodys_host_trains_what_the_cluster_does_shows_its_log_and_leaves_only_its_bill() {
     let (cluster, cloud, tiny) = hosts().await;
     let here = train(&tiny, "hosted-here", STEPS, 31, &[]).await;
-    begin(&tiny, "hosted", 31).await;
+    begin(&tiny, "hosted", STEPS, 31).await;
     let pod = running(&tiny, "hosted").await;
     let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap();
     let nodes: Api<Node> = Api::all(cluster.client.clone());
@@ -81,7 +81,7 @@ async fn a_container_on_somebodys_host_trains_what_the_cluster_does_shows_its_lo
 #[ignore = "needs the cluster of `cargo xtask test`"]
 async fn a_container_that_its_host_takes_back_saves_and_its_training_goes_on_in_the_next() {
     let (cluster, cloud, tiny) = hosts().await;
-    begin(&tiny, "moved", 32).await;
+    begin(&tiny, "moved", STEPS, 32).await;
     let uid = tiny.access.get::<FineTune>("moved").await.unwrap().uid().unwrap();
     while !has_checkpoint(&tiny, &uid, 1, INTERRUPTED_AT).await {
         tokio::time::sleep(Duration::from_millis(100)).await;
@@ -99,4 +99,23 @@ async fn a_container_that_its_host_takes_back_saves_and_its_training_goes_on_in_
     for name in ["moved", "moved-here"] {
         tiny.delete(Kind::FineTune, name).await;
     }
+}
+
+#[tokio::test]
+#[ignore = "needs the cluster of `cargo xtask test`"]
+async fn a_training_that_is_deleted_ends_its_container_and_its_pod_goes_once_that_is_so() {
+    let (cluster, cloud, tiny) = hosts().await;
+    begin(&tiny, "dropped", 100 * STEPS, 33).await;
+    let pod = running(&tiny, "dropped").await;
+    let seconds = tiny.delete(Kind::FineTune, "dropped").await.as_secs();
+    eprintln!("gone after {seconds} s");
+    assert!(cloud.machines(true).await.unwrap().is_empty(), "it was told to stop, and is gone");
+    let (pods, nodes): (Api<Pod>, Api<Node>) = (tiny.access.api(), Api::all(cluster.client.clone()));
+    let node = pod.spec.as_ref().and_then(|spec| spec.node_name.clone()).unwrap();
+    eventually("neither pod nor node is left", async || {
+        let (pod, node) =
+            tokio::join!(pods.get_opt(pod.metadata.name.as_deref().unwrap()), nodes.get_opt(&node));
+        pod.unwrap().is_none() && node.unwrap().is_none()
+    })
+    .await;
 }

@@ -188,6 +188,9 @@ async fn the_operator_may_do_what_it_needs_and_touches_secrets_only_where_it_was
     for (group, resources, verbs) in [
         ("", &["secrets"][..], &remove[..]),
         ("", &["configmaps", "services", "serviceaccounts"], &make),
+        // It stands in for the kubelet of pods on rented containers.
+        ("", &["pods"], &["get", "delete"]),
+        ("", &["pods/status"], &["patch"]),
         ("batch", &["jobs"], &["get", "create", "delete"]),
         ("apps", &["deployments"], &make),
         ("policy", &["poddisruptionbudgets"], &remove),
