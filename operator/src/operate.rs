@@ -120,7 +120,8 @@ fn context(args: &Args, client: Client, metrics: &Metrics) -> Result<Context> {
     });
     let pipeline = Arc::new(pipeline);
     let tunnel = rent::Tunnel::read(args, pipeline.clock.clone())?;
-    let rent = rent::Site::read(args)?.map(|site| Rent::new(pipeline.clone(), site, metrics).by(tunnel));
+    let rent = rent::Site::read(args, pipeline.site.outside_url())?
+        .map(|site| Rent::new(pipeline.clone(), site, metrics).by(tunnel));
     Ok(Context {
         rent: rent.map(Arc::new),
         pipeline,

@@ -76,11 +76,11 @@ enum FormName {
 }
 
 impl Site {
-    /// As the flags name it; none: this installation rents no machines.
+    /// As the flags name it, where machines reach this installation at that URL; none: it rents no machines.
     ///
     /// # Errors
     /// When a file cannot be read, or is not what it must be.
-    pub fn read(args: &Args) -> Result<Option<Self>> {
+    pub fn read(args: &Args, outside_url: Option<&str>) -> Result<Option<Self>> {
         let Some(api_server) = args.rented_api_server.clone() else { return Ok(None) };
         let path = &args.rented_authority;
         let authority =
@@ -107,8 +107,7 @@ impl Site {
         });
         let mut artifacts: Vec<Artifact> = artifacts.collect();
         if args.rented_tunnel.is_some() && artifacts.iter().all(|artifact| artifact.name != program::NAME) {
-            let base = args.rented_progress_url.as_deref().or(args.progress_url.as_deref());
-            let base = base.context("--rented-tunnel needs --rented-progress-url")?;
+            let base = outside_url.context("--rented-tunnel needs --rented-progress-url")?;
             artifacts.push(program::artifact(&args.rented_tunnel_program, base)?);
         }
         let address = args.pod_ip.filter(|_| args.rented_containers);

@@ -2,10 +2,7 @@ use cooperator_cli::statement;
 use cooperator_core::money::Amount;
 
 use crate::cluster::told;
-
-fn amount(text: &str) -> Amount {
-    text.parse().unwrap()
-}
+use crate::rented::amount;
 
 #[tokio::test]
 #[ignore = "needs the cluster of `cargo xtask test`"]

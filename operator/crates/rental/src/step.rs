@@ -33,7 +33,7 @@ pub async fn launch(
     driver: &dyn Driver,
     clock: &dyn Clock,
 ) -> Advance {
-    let mut record = record.clone();
+    let (known, mut record) = (record, record.clone());
     let now = clock.now();
     let mut news = Vec::new();
     let of_permit = |number, intended_at| permit.number == number && permit.intended_at == intended_at;
@@ -55,15 +55,11 @@ pub async fn launch(
         bid: current.bid,
         payload,
     };
-    let answer = driver.create(&order).await;
-    let provider = current.provider.clone();
-    if let Some(older) = answer.as_ref().ok().filter(|made| record.machine(&provider, &made.id).is_some()) {
-        return answered_with_older(record, &provider, older, clock.now());
-    }
-    let Some(current) = record.current_mut() else {
-        return Advance { record, changed: false, again: Some(NOW), news };
-    };
-    match answer {
+    match driver.create(&order).await {
+        Ok(older) if known.machine(&current.provider, &older.id).is_some() => {
+            let provider = current.provider.clone();
+            return answered_with_older(record, &provider, &older, clock.now());
+        }
         Ok(instance) => {
             let mut machine = Machine::new(&instance, now, clock.now());
             news.push(News::Made { instance: instance.id.clone() });
