@@ -40,6 +40,17 @@ fn written_and_read_is_the_same() {
     assert_eq!(read(&config.to_json("bfloat16")).unwrap(), config);
 }
 
+// A property found it: a reader of JSON that is off in the last place changes a number each time it is passed on.
+#[test]
+fn a_number_is_read_to_the_last_place() {
+    let mut value = smollm2();
+    value["rms_norm_eps"] = json!("here");
+    let text = value.to_string().replace(r#""here""#, "0.09223372036854775");
+    let config = LlamaConfig::from_json(text.as_bytes()).unwrap();
+    assert_eq!(config.rms_norm_eps, 0.09223372036854775);
+    assert_eq!(read(&config.to_json("bfloat16")).unwrap(), config);
+}
+
 #[test]
 fn rope_is_read_from_where_transformers_5_keeps_it() {
     let mut value = smollm2();
