@@ -14,22 +14,32 @@ use crate::rent::{OFFER, Rent};
 /// Blocks that a status holds.
 const MOST: usize = 64;
 
-/// Writes down what of the news of a machine, that was ordered at `launched`, concerns the Provider. It is refused if the Provider has changed since it was read.
+/// How often a Provider that others write to meanwhile is read anew: every claim there may have news in the same second.
+const TRIES: usize = 8;
+
+/// Writes down what of the news of a machine, that was ordered at `launched`, concerns the Provider. `provider` may be old.
 ///
 /// # Errors
-/// [`Error::Write`]; the news is not told again, so that a machine's failure may go uncounted.
+/// [`Error::Read`], [`Error::Write`]; the news is not told again, so that a machine's failure may go uncounted.
 pub async fn note(rent: &Rent, provider: &Provider, launched: Timestamp, news: &[News]) -> Result<(), Error> {
     let now = rent.pipeline.clock.now();
-    let Some(patch) = patch(provider, launched, news, now) else { return Ok(()) };
-    let name = provider.name_any();
-    let api: Api<Provider> =
-        Api::namespaced(rent.pipeline.client.clone(), &provider.namespace().unwrap_or_default());
-    match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
-        Ok(_) => Ok(()),
-        // Another claim wrote in between: hosts and pauses are hints, and the next failure is written down again.
-        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
-        Err(source) => Err(Error::Write { what: format!("Provider `{name}`"), source: Box::new(source) }),
+    let (namespace, name) = (provider.namespace().unwrap_or_default(), provider.name_any());
+    let api: Api<Provider> = Api::namespaced(rent.pipeline.client.clone(), &namespace);
+    let mut read = provider.clone();
+    for tries in 1.. {
+        let Some(patch) = patch(&read, launched, news, now) else { break };
+        match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+            Ok(_) => break,
+            Err(kube::Error::Api(status)) if status.code == 404 => break,
+            Err(kube::Error::Api(status)) if status.code == 409 && tries < TRIES => {}
+            Err(source) => {
+                return Err(Error::Write { what: format!("Provider `{name}`"), source: Box::new(source) });
+            }
+        }
+        let Some(changed) = rent.pipeline.get(&namespace, &name).await? else { break };
+        read = changed;
     }
+    Ok(())
 }
 
 /// Pure: the change, if there is one.

@@ -5,8 +5,10 @@ use cooperator_api::provider::{Provider, ProviderStatus};
 use cooperator_core::time::{Clock as _, SignedDuration};
 use cooperator_providers::testing::Fault;
 use cooperator_providers::{State, Verb};
+use cooperator_rental::{News, Reason, Target};
 use serde_json::json;
 
+use super::note;
 use super::reconcile::reconcile;
 use crate::testing::HOME;
 use crate::testing::market::{Renting, billed};
@@ -56,6 +58,19 @@ async fn a_provider_that_is_paused_says_until_when() {
     assert!(ready(&status).2.contains("paused until 2026-"), "{}", ready(&status).2);
     renting.cluster.clock.advance(SignedDuration::from_mins(10));
     assert_eq!(ready(&run(&renting, "one", 5).await).1, "Reachable");
+}
+
+#[tokio::test]
+async fn hosts_that_two_claims_block_in_the_same_second_are_both_blocked() {
+    let renting = Renting::new().await;
+    renting.provider("one", &[("a", "0.60")]);
+    let read: Provider = renting.cluster.read("providers", "one");
+    for host in ["7", "8"] {
+        let news = News::Block { target: Target::Host(host.into()), reason: Reason::PreflightFailed };
+        note(&renting.rent, &read, renting.cluster.clock.now(), &[news]).await.unwrap();
+    }
+    let blocks = renting.cluster.read::<Provider>("providers", "one").status.unwrap().blocked_hosts;
+    assert_eq!(blocks.iter().map(|block| block.host.as_str()).collect::<Vec<_>>(), ["7", "8"]);
 }
 
 #[tokio::test]
