@@ -65,13 +65,23 @@ impl Drop for Forward {
     }
 }
 
-/// The first running pod with these labels.
+/// A running pod with these labels.
 async fn running(client: &Client, namespace: &str, labels: &str) -> Result<Pod> {
     let pods: Api<Pod> = Api::namespaced(client.clone(), namespace);
-    let found = pods.list(&ListParams::default().labels(labels)).await?;
+    let found = pods.list(&ListParams::default().labels(labels)).await?.items;
+    best(found).with_context(|| format!("no running pod in {namespace} has the labels {labels}"))
+}
+
+/// The pod to lead to: one that runs and does not end, one that is ready before one that is not.
+fn best(pods: Vec<Pod>) -> Option<Pod> {
     let runs = |pod: &Pod| pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
-    let running = found.into_iter().find(runs);
-    running.with_context(|| format!("no running pod in {namespace} has the labels {labels}"))
+    let lasts = |pod: &Pod| pod.metadata.deletion_timestamp.is_none();
+    pods.into_iter().filter(|pod| runs(pod) && lasts(pod)).min_by_key(|pod| !is_ready(pod))
+}
+
+fn is_ready(pod: &Pod) -> bool {
+    let mut conditions = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
+    conditions.any(|found| found.type_ == "Ready" && found.status == "True")
 }
 
 /// Labels of the pods behind a Service, and the port of theirs, by number or name, that its `port` leads to.
@@ -113,6 +123,25 @@ mod tests {
         let spec =
             json!({"selector": {"app": "s3", "part": "a"}, "ports": [{"port": 9, "targetPort": 1}, port]});
         serde_json::from_value(json!({"metadata": {}, "spec": spec})).unwrap()
+    }
+
+    #[test]
+    fn a_pod_that_ends_is_not_led_to_and_one_that_is_ready_is_preferred() {
+        let pod = |name: &str, phase: &str, ready: &str, metadata: Value| {
+            let mut pod = json!({"metadata": metadata,
+                "status": {"phase": phase, "conditions": [{"type": "Ready", "status": ready}]}});
+            pod["metadata"]["name"] = json!(name);
+            serde_json::from_value::<Pod>(pod).unwrap()
+        };
+        let ending =
+            || pod("ending", "Running", "True", json!({"deletionTimestamp": "2026-01-01T00:00:00Z"}));
+        let starting = || pod("starting", "Running", "False", json!({}));
+        let ready = || pod("ready", "Running", "True", json!({}));
+        let pending = || pod("pending", "Pending", "False", json!({}));
+        let name = |pods: Vec<Pod>| best(pods).map(|pod| pod.name_any());
+        assert_eq!(name(vec![ending(), starting(), ready()]).as_deref(), Some("ready"));
+        assert_eq!(name(vec![ending(), pending(), starting()]).as_deref(), Some("starting"));
+        assert_eq!(name(vec![ending(), pending()]), None);
     }
 
     fn leads(port: Value, to: u16) -> Option<u16> {
