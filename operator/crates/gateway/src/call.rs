@@ -75,6 +75,11 @@ pub struct Gateway {
     pub cut: CancellationToken,
 }
 
+/// Keys and routes at one moment, the caller's key, and the way to the model that it names.
+type Decided = (Arc<Snapshot>, Option<Arc<Key>>, Arc<Route>);
+
+/// How late word of a change in the cluster may come here, on a busy machine.
+const LATE: Duration = Duration::from_secs(1);
 /// Largest answer in one piece, bytes.
 const MOST_ANSWER: usize = 16 * 1024 * 1024;
 
@@ -113,12 +118,7 @@ impl Gateway {
         }
         let body = self.read(request).await?;
         let request = Request::parse(endpoint, &body)?;
-        let route = match snapshot.route(request.model()) {
-            Some(route) if route.opens_to(key.as_deref()) => Arc::clone(route),
-            // Without a key nobody learns which models there are.
-            _ if key.is_none() => return Err(ApiError::Unauthorized),
-            _ => return Err(ApiError::Model),
-        };
+        let (snapshot, key, route) = self.route(snapshot, key, request.model()).await?;
         let checked = request.check(&route.limits)?;
         let ticket = Ticket::book(&self, snapshot.replicas, key, Arc::clone(&route), &checked).await?;
         self.forward(endpoint, &route, checked, ticket, start).await
@@ -146,6 +146,31 @@ impl Gateway {
             return Err(ApiError::Unauthorized);
         }
         Ok(key)
+    }
+
+    /// The way to a model, and by what it was decided. A Deployment may be ready before word of it has come here: one
+    /// that a key does not open yet is waited for, [`LATE`] at most.
+    async fn route(
+        &self,
+        snapshot: Arc<Snapshot>,
+        key: Option<Arc<Key>>,
+        model: &str,
+    ) -> Result<Decided, ApiError> {
+        let opens = |snapshot: &Snapshot, key: Option<&Key>| {
+            snapshot.route(model).filter(|route| route.opens_to(key)).map(Arc::clone)
+        };
+        if let Some(route) = opens(&snapshot, key.as_deref()) {
+            return Ok((snapshot, key, route));
+        }
+        // Without a key nobody learns which models there are.
+        let known = key.ok_or(ApiError::Unauthorized)?;
+        let mut snapshots = self.snapshot.clone();
+        let is_known = |snapshot: &Arc<Snapshot>| opens(snapshot, Some(&known)).is_some();
+        let word = async { snapshots.wait_for(is_known).await.map(|snapshot| Arc::clone(&snapshot)) };
+        let Ok(Ok(snapshot)) = tokio::time::timeout(LATE, word).await else { return Err(ApiError::Model) };
+        let key = snapshot.key(&known.hash, self.clock.now()).cloned().ok_or(ApiError::Unauthorized)?;
+        let route = opens(&snapshot, Some(&key)).ok_or(ApiError::Model)?;
+        Ok((snapshot, Some(key), route))
     }
 
     async fn read(&self, request: HttpRequest<Incoming>) -> Result<Bytes, ApiError> {

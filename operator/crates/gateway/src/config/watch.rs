@@ -25,7 +25,7 @@ use crate::snapshot::Snapshot;
 #[error("the watch on the cluster has ended; the gateway must start again")]
 pub struct WatchError;
 
-/// Changes that come close together make one snapshot.
+/// Between two snapshots: the first of several changes is in force at once, those close behind it make one.
 const SETTLE: Duration = Duration::from_millis(50);
 
 /// The caches that snapshots are made of.
@@ -83,12 +83,13 @@ pub async fn watch(
     probes.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut failing = Failing::default();
     let mut changed: Option<tokio::time::Instant> = None;
+    let mut settled = tokio::time::Instant::now();
     loop {
         tokio::select! {
             event = events.next() => match event {
                 Some(Ok(())) => {
                     failing.worked();
-                    changed.get_or_insert_with(|| tokio::time::Instant::now() + SETTLE);
+                    changed.get_or_insert(settled);
                 }
                 Some(Err(error)) => {
                     tracing::warn!(%error, "a watch failed; trying again");
@@ -98,6 +99,7 @@ pub async fn watch(
             },
             () = until(changed) => {
                 changed = None;
+                settled = tokio::time::Instant::now() + SETTLE;
                 publish_one(&caches, &publish, &live);
             }
             _ = probes.tick() => {

@@ -103,6 +103,33 @@ async fn a_model_that_is_missing_and_one_not_opened_are_answered_alike() {
 }
 
 #[tokio::test]
+async fn a_model_of_which_word_is_on_its_way_is_waited_for() {
+    let world = World::new().await;
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        world.publish(
+            [key("reader")],
+            [route("presidents", world.upstream), route("senators", world.upstream)],
+        );
+    };
+    let call = world.chat(json!({"model": "senators", "messages": [{"role": "user", "content": "x"}]}));
+    let ((status, _), ()) = tokio::join!(call, late);
+    assert_eq!(status, 200);
+}
+
+#[tokio::test]
+async fn a_key_revoked_while_its_model_is_waited_for_opens_nothing() {
+    let world = World::new().await;
+    let late = async {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        world.publish([], [route("senators", world.upstream)]);
+    };
+    let call = world.chat(json!({"model": "senators", "messages": [{"role": "user", "content": "x"}]}));
+    let ((status, _), ()) = tokio::join!(call, late);
+    assert_eq!((status, world.calls()), (StatusCode::UNAUTHORIZED, 0));
+}
+
+#[tokio::test]
 async fn the_models_listed_are_those_the_key_opens() {
     let world = World::new().await;
     let mut narrow = key("reader");
