@@ -36,10 +36,8 @@ pub fn fill() -> Result<()> {
     let marker = own.join(CHECKOUT);
     if !marker.exists() {
         if let Some(newest) = others.iter().max_by_key(|folder| used(folder)) {
-            let ours = names(&metadata);
-            link(&newest.join("debug"), &own.join("debug"), &ours)
+            lend(&newest.join("debug"), &own.join("debug"), &names(&metadata))
                 .with_context(|| format!("cannot link {} to {}", newest.display(), own.display()))?;
-            forget(&own.join("debug/.fingerprint"), &ours)?;
         }
         fs::create_dir_all(own)?;
     }
@@ -80,8 +78,16 @@ fn is_orphan(folder: &Path) -> bool {
     fs::read_to_string(folder.join(CHECKOUT)).is_ok_and(|checkout| !Path::new(&checkout).exists())
 }
 
-/// Brings every file of `from` that is not of a workspace crate to the same place below `to`. What is there is replaced:
-/// compiling xtask itself has made some of the same crates anew, and cargo would take all that stands on them for older.
+/// Has `to` hold what is compiled in `from`, and that alone: compiling xtask itself has made some of the same crates, and the
+/// compiler refuses a crate below which another build of a dependency lies, while cargo takes it for fresh.
+fn lend(from: &Path, to: &Path, ours: &[String]) -> io::Result<()> {
+    if to.exists() {
+        fs::remove_dir_all(to)?;
+    }
+    link(from, to, ours)
+}
+
+/// Brings every file of `from` that is not of a workspace crate to the same place below `to`.
 fn link(from: &Path, to: &Path, ours: &[String]) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
@@ -98,23 +104,7 @@ fn link(from: &Path, to: &Path, ours: &[String]) -> io::Result<()> {
             link(&source, &target, ours)?;
         } else {
             fs::create_dir_all(to)?;
-            if target.exists() {
-                fs::remove_file(&target)?;
-            }
             bring(&source, &target)?;
-        }
-    }
-    Ok(())
-}
-
-/// Has cargo compile the crates of this workspace anew: xtask itself was compiled with crates that have been replaced.
-fn forget(fingerprints: &Path, ours: &[String]) -> io::Result<()> {
-    let Ok(entries) = fs::read_dir(fingerprints) else { return Ok(()) };
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if ours.iter().any(|own| name.starts_with(own)) {
-            fs::remove_dir_all(entry.path())?;
         }
     }
     Ok(())
@@ -159,9 +149,7 @@ mod tests {
         let targets =
             json!([{"name": "cooperator_core", "kind": ["lib"]}, {"name": "http", "kind": ["test"]}]);
         let metadata = json!({"packages": [{"name": "cooperator-core", "targets": targets}]});
-        for _ in 0..2 {
-            link(&from, &to, &names(&metadata)).unwrap();
-        }
+        lend(&from, &to, &names(&metadata)).unwrap();
         for (file, brought) in files {
             assert_eq!(to.join(file).exists(), brought, "{file}");
         }
@@ -170,16 +158,18 @@ mod tests {
     }
 
     #[test]
-    fn what_was_compiled_with_replaced_crates_is_compiled_anew() {
+    fn what_was_compiled_here_before_is_not_mixed_with_what_is_lent() {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["cooperator-cluster-1", "kube-1"] {
-            fs::create_dir(folder.path().join(name)).unwrap();
+        let (from, to) = (folder.path().join("from/deps"), folder.path().join("to/deps"));
+        for (place, file) in
+            [(&from, "libserde-1.rlib"), (&to, "libserde-1.rlib"), (&to, "libserde_json-2.rlib")]
+        {
+            fs::create_dir_all(place).unwrap();
+            fs::write(place.join(file), place.as_os_str().as_encoded_bytes()).unwrap();
         }
-        forget(folder.path(), &["cooperator-cluster-".to_owned()]).unwrap();
-        assert!(
-            !folder.path().join("cooperator-cluster-1").exists() && folder.path().join("kube-1").exists()
-        );
-        forget(&folder.path().join("nothing"), &[]).unwrap();
+        lend(from.parent().unwrap(), to.parent().unwrap(), &[]).unwrap();
+        assert_eq!(fs::read(to.join("libserde-1.rlib")).unwrap(), from.as_os_str().as_encoded_bytes());
+        assert!(!to.join("libserde_json-2.rlib").exists(), "it stands on a serde that is gone");
     }
 
     #[test]
