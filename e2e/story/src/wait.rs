@@ -137,19 +137,21 @@ fn percentage(value: &Value) -> Option<u64> {
     value["status"]["progress"]["percentage"].as_u64()
 }
 
-/// Progress while there is some, else the first condition that is not True.
+/// Progress while there is some, else the first condition that is not as it should be: True, `Failed` alone False.
 fn says(value: &Value) -> String {
     let progress = &value["status"]["progress"];
     if let (Some(..100), Some(phase)) = (percentage(value), progress["phase"].as_str()) {
         let loss = progress["loss"].as_str().map(|loss| format!(", loss {loss}")).unwrap_or_default();
         return format!("{phase}{loss}");
     }
-    match conditions(value).find(|condition| condition["status"] != "True") {
+    let is_open = |condition: &&Value| condition["status"] != "True" && condition["type"] != "Failed";
+    match conditions(value).find(is_open) {
         Some(condition) => {
             let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
             format!("{}: {}", text("reason"), text("message"))
         }
         None if value.is_null() => "not there yet".into(),
+        None if conditions(value).next().is_some() => "every condition of it is met".into(),
         None => "no status yet".into(),
     }
 }
