@@ -41,8 +41,8 @@ pub struct Told {
     pub fine_tune: FineTune,
     /// Digest of its adapter, and of the one that was trained without an interruption.
     pub digests: [String; 2],
-    /// What its status says of each machine, and what the vendor's bill says in the treasury's currency.
-    pub costs: Vec<(RentedMachine, Amount)>,
+    /// What each machine cost.
+    pub costs: Vec<Cost>,
     /// The closed period.
     pub statement: Statement,
 }
@@ -210,15 +210,47 @@ pub async fn accounted(cluster: &Cluster, tune: FineTune, progress: &Progress) -
     wait::until(cluster, &tune.name_any(), progress, is_final).await
 }
 
-/// What each machine of a FineTune cost, as its status and as the vendor's bill says, in the treasury's currency.
+/// What a rented machine cost, in the treasury's currency.
+#[derive(Clone, Debug)]
+pub struct Cost {
+    /// What status says of it.
+    pub machine: RentedMachine,
+    /// By our ledger, as status says it.
+    pub counted: Amount,
+    /// By the vendor's true bill.
+    pub billed: Amount,
+    /// What the ledger may be above the bill: one more of the units that the vendor counts in, where it tells neither a bill
+    /// nor when it began and ended to count. Nobody else can then know on which side of a minute an order fell.
+    pub unit: Amount,
+}
+
+impl Cost {
+    fn check(&self) -> Result<()> {
+        let Self { machine, counted, billed, unit } = self;
+        ensure!(
+            billed <= counted && *counted <= billed.plus(*unit)?,
+            "{} {}: the ledger says {counted}, the bill {billed}; it may be {unit} more and nothing less",
+            machine.provider,
+            machine.instance
+        );
+        Ok(())
+    }
+}
+
+/// Seconds that a vendor counts as one, of those that tell no bill; 0 of those that do.
+const fn unit(vendor: Vendor) -> u64 {
+    match vendor {
+        Vendor::Vast | Vendor::RunPod => 0,
+        Vendor::Lambda => 60,
+        Vendor::Hetzner => 3600,
+    }
+}
+
+/// What each machine of a FineTune cost, held against the vendor's bill.
 ///
 /// # Errors
-/// When the cloud never let one of them.
-pub async fn costs(
-    cluster: &Cluster,
-    cloud: &Cloud,
-    tune: &FineTune,
-) -> Result<Vec<(RentedMachine, Amount)>> {
+/// When the cloud never let one of them, or our ledger and the bill disagree.
+pub async fn costs(cluster: &Cluster, cloud: &Cloud, tune: &FineTune) -> Result<Vec<Cost>> {
     let truth = cloud.machines(false).await?;
     let providers: Api<Provider> = Api::namespaced(cluster.client.clone(), PRESIDENTS);
     let mut costs = Vec::new();
@@ -230,14 +262,21 @@ pub async fn costs(
         let found = truth.iter().find(|one| one.id == id);
         let found = found
             .with_context(|| format!("the cloud never let {} {}", machine.provider, machine.instance))?;
-        costs.push((machine, rate.amount(found.bill.total()?)?));
+        let cost = Cost {
+            counted: machine.cost.parse()?,
+            billed: rate.amount(found.bill.total()?)?,
+            unit: rate.amount(found.hourly.amount(unit(found.vendor))?)?,
+            machine,
+        };
+        cost.check()?;
+        costs.push(cost);
     }
     Ok(costs)
 }
 
-fn say_costs(costs: &[(RentedMachine, Amount)], progress: &Progress) {
+fn say_costs(costs: &[Cost], progress: &Progress) {
     progress.say("    provider  instance                          offer                      USD/h    seconds  cost        billed");
-    for (machine, billed) in costs {
+    for Cost { machine, billed, .. } in costs {
         progress.say(&format!(
             "    {:<9} {:<33} {:<26} {:<8} {:>7}  {:<11} {billed}",
             machine.provider,

@@ -6,14 +6,14 @@ use cooperator_api::fine_tune::FineTune;
 use cooperator_cli::kind::Kind;
 use cooperator_cluster::Progress;
 use cooperator_story::cluster::Cluster;
-use cooperator_story::rented::{self, Cloud};
+use cooperator_story::rented::{self, Cloud, Cost};
 use k8s_openapi::api::core::v1::{Node, Pod};
 use kube::api::LogParams;
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
 
 use crate::cluster::{connect, eventually, told};
-use crate::rented::{amount, cloud, pool, running};
+use crate::rented::{cloud, pool, running};
 use crate::tiny::Tiny;
 use crate::training::{digest, has_checkpoint, train};
 
@@ -42,9 +42,8 @@ async fn begin(tiny: &Tiny, name: &str, steps: u64, seed: u64) {
 async fn closed(cluster: &Cluster, cloud: &Cloud, tiny: &Tiny, name: &str) -> FineTune {
     let tune =
         rented::accounted(cluster, tiny.access.get(name).await.unwrap(), &Progress::new()).await.unwrap();
-    for (machine, billed) in rented::costs(cluster, cloud, &tune).await.unwrap() {
+    for Cost { machine, billed, .. } in rented::costs(cluster, cloud, &tune).await.unwrap() {
         eprintln!("{name}: {} {} {} s, {billed}", machine.provider, machine.instance, machine.seconds);
-        assert_eq!(amount(&machine.cost), billed, "{} {}", machine.provider, machine.instance);
     }
     assert!(cloud.machines(true).await.unwrap().is_empty(), "nothing costs any more");
     tune
