@@ -156,20 +156,17 @@ impl Gateway {
         key: Option<Arc<Key>>,
         model: &str,
     ) -> Result<Decided, ApiError> {
-        let opens = |snapshot: &Snapshot, key: Option<&Key>| {
-            snapshot.route(model).filter(|route| route.opens_to(key)).map(Arc::clone)
-        };
-        if let Some(route) = opens(&snapshot, key.as_deref()) {
+        if let Some(route) = snapshot.opened(model, key.as_deref()).cloned() {
             return Ok((snapshot, key, route));
         }
         // Without a key nobody learns which models there are.
         let known = key.ok_or(ApiError::Unauthorized)?;
         let mut snapshots = self.snapshot.clone();
-        let is_known = |snapshot: &Arc<Snapshot>| opens(snapshot, Some(&known)).is_some();
+        let is_known = |snapshot: &Arc<Snapshot>| snapshot.opened(model, Some(&known)).is_some();
         let word = async { snapshots.wait_for(is_known).await.map(|snapshot| Arc::clone(&snapshot)) };
         let Ok(Ok(snapshot)) = tokio::time::timeout(LATE, word).await else { return Err(ApiError::Model) };
         let key = snapshot.key(&known.hash, self.clock.now()).cloned().ok_or(ApiError::Unauthorized)?;
-        let route = opens(&snapshot, Some(&key)).ok_or(ApiError::Model)?;
+        let route = snapshot.opened(model, Some(&key)).cloned().ok_or(ApiError::Model)?;
         Ok((snapshot, Some(key), route))
     }
 
@@ -272,15 +269,17 @@ impl Gateway {
         }
         let snapshot = self.fresh_snapshot()?;
         let key = self.authenticate(&snapshot, request.headers())?;
-        let mut open = snapshot.open_to(key.as_deref());
         let of = |route: &Arc<Route>| {
             serde_json::json!({
                 "id": route.model, "object": "model", "created": route.created, "owned_by": self.collective,
             })
         };
         let body = match request.uri().path().strip_prefix("/v1/models/") {
-            None => serde_json::json!({ "object": "list", "data": open.map(of).collect::<Vec<_>>() }),
-            Some(name) => match open.find(|route| route.model == name) {
+            None => {
+                let all: Vec<_> = snapshot.open_to(key.as_deref()).map(of).collect();
+                serde_json::json!({ "object": "list", "data": all })
+            }
+            Some(name) => match snapshot.opened(name, key.as_deref()) {
                 Some(route) => of(route),
                 None if key.is_none() => return Err(ApiError::Unauthorized),
                 None => return Err(ApiError::Model),

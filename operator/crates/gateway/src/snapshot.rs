@@ -152,6 +152,11 @@ impl Snapshot {
         self.routes.values().filter(move |route| route.opens_to(key))
     }
 
+    /// The route of a model name, if this caller may use it.
+    pub fn opened(&self, model: &str, key: Option<&Key>) -> Option<&Arc<Route>> {
+        self.route(model).filter(|route| route.opens_to(key))
+    }
+
     /// Every key, in no order.
     pub fn keys(&self) -> impl Iterator<Item = &Arc<Key>> {
         self.keys.values()

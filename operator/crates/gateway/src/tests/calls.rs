@@ -86,13 +86,16 @@ async fn a_revoked_key_stops_with_the_next_snapshot() {
     assert_eq!(world.chat(hello()).await.0, 401);
 }
 
+fn ask(model: &str) -> Value {
+    json!({"model": model, "messages": [{"role": "user", "content": "x"}]})
+}
+
 #[tokio::test]
 async fn a_model_that_is_missing_and_one_not_opened_are_answered_alike() {
     let world = World::new().await;
     let mut narrow = key("reader");
     narrow.deployments.insert("presidents".into());
     world.publish([narrow], [route("presidents", world.upstream), route("secret", world.upstream)]);
-    let ask = |model: &str| json!({"model": model, "messages": [{"role": "user", "content": "x"}]});
     let (status, missing) = world.chat(ask("absent")).await;
     assert_eq!((status, &error(&missing)["code"]), (StatusCode::NOT_FOUND, &json!("model_not_found")));
     let (status, closed) = world.chat(ask("secret")).await;
@@ -112,8 +115,7 @@ async fn a_model_of_which_word_is_on_its_way_is_waited_for() {
             [route("presidents", world.upstream), route("senators", world.upstream)],
         );
     };
-    let call = world.chat(json!({"model": "senators", "messages": [{"role": "user", "content": "x"}]}));
-    let ((status, _), ()) = tokio::join!(call, late);
+    let ((status, _), ()) = tokio::join!(world.chat(ask("senators")), late);
     assert_eq!(status, 200);
 }
 
@@ -124,8 +126,7 @@ async fn a_key_revoked_while_its_model_is_waited_for_opens_nothing() {
         tokio::time::sleep(Duration::from_millis(100)).await;
         world.publish([], [route("senators", world.upstream)]);
     };
-    let call = world.chat(json!({"model": "senators", "messages": [{"role": "user", "content": "x"}]}));
-    let ((status, _), ()) = tokio::join!(call, late);
+    let ((status, _), ()) = tokio::join!(world.chat(ask("senators")), late);
     assert_eq!((status, world.calls()), (StatusCode::UNAUTHORIZED, 0));
 }
 
