@@ -10,7 +10,7 @@ use cooperator_api::node_claim::NodeClaim;
 use cooperator_api::node_pool::NodePool;
 use cooperator_api::provider::Provider;
 use cooperator_cloud::Vendor;
-use cooperator_cloud::world::Machine;
+use cooperator_cloud::world::{Machine, Rules};
 use cooperator_cluster::progress::Progress;
 use cooperator_contract::settle::Statement;
 use cooperator_core::market::ExchangeRate;
@@ -220,7 +220,7 @@ pub struct Cost {
     /// By the vendor's true bill.
     pub billed: Amount,
     /// What the ledger may be above the bill: one more of the units that the vendor counts in, where it tells neither a bill
-    /// nor when it began and ended to count. Nobody else can then know on which side of a minute an order fell.
+    /// nor when it ceased to count. Nobody else can then know on which side of a minute a machine's end fell.
     pub unit: Amount,
 }
 
@@ -238,11 +238,10 @@ impl Cost {
 }
 
 /// Seconds that a vendor counts as one, of those that tell no bill; 0 of those that do.
-const fn unit(vendor: Vendor) -> u64 {
+fn unit(vendor: Vendor) -> u64 {
     match vendor {
         Vendor::Vast | Vendor::RunPod => 0,
-        Vendor::Lambda => 60,
-        Vendor::Hetzner => 3600,
+        Vendor::Lambda | Vendor::Hetzner => Rules::of(vendor).granularity.paid(1),
     }
 }
 

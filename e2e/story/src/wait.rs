@@ -137,21 +137,19 @@ fn percentage(value: &Value) -> Option<u64> {
     value["status"]["progress"]["percentage"].as_u64()
 }
 
-/// Progress while there is some, else the first condition that is not as it should be: True, `Failed` alone False.
+/// Progress while there is some, else what `Ready` says: of the other conditions some are well when they are False.
 fn says(value: &Value) -> String {
     let progress = &value["status"]["progress"];
     if let (Some(..100), Some(phase)) = (percentage(value), progress["phase"].as_str()) {
         let loss = progress["loss"].as_str().map(|loss| format!(", loss {loss}")).unwrap_or_default();
         return format!("{phase}{loss}");
     }
-    let is_open = |condition: &&Value| condition["status"] != "True" && condition["type"] != "Failed";
-    match conditions(value).find(is_open) {
+    match conditions(value).find(|condition| condition["type"] == "Ready") {
         Some(condition) => {
             let text = |field: &str| condition[field].as_str().unwrap_or_default().to_owned();
             format!("{}: {}", text("reason"), text("message"))
         }
         None if value.is_null() => "not there yet".into(),
-        None if conditions(value).next().is_some() => "every condition of it is met".into(),
         None => "no status yet".into(),
     }
 }

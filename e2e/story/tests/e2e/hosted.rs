@@ -42,8 +42,9 @@ async fn begin(tiny: &Tiny, name: &str, steps: u64, seed: u64) {
 async fn closed(cluster: &Cluster, cloud: &Cloud, tiny: &Tiny, name: &str) -> FineTune {
     let tune =
         rented::accounted(cluster, tiny.access.get(name).await.unwrap(), &Progress::new()).await.unwrap();
-    for Cost { machine, billed, .. } in rented::costs(cluster, cloud, &tune).await.unwrap() {
+    for Cost { machine, counted, billed, .. } in rented::costs(cluster, cloud, &tune).await.unwrap() {
         eprintln!("{name}: {} {} {} s, {billed}", machine.provider, machine.instance, machine.seconds);
+        assert_eq!(counted, billed, "{} {}", machine.provider, machine.instance);
     }
     assert!(cloud.machines(true).await.unwrap().is_empty(), "nothing costs any more");
     tune
