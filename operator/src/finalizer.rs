@@ -29,9 +29,7 @@ where
     let api: Api<K> = Api::namespaced(pipeline.client.clone(), &object.namespace().unwrap_or_default());
     match api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(source) => {
-            Err(Error::Write { what: format!("{} `{name}`", K::kind(&())), source: Box::new(source) })
-        }
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(Error::write(format!("{} `{name}`", K::kind(&())))(error)),
     }
 }

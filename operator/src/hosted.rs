@@ -83,15 +83,11 @@ async fn end(
         match node_claim::write_status(&desk.pipeline, &pod, &status).await {
             Ok(true) => return Ok(StatusCode::NO_CONTENT),
             Ok(false) => return Err(NONE),
-            Err(Error::Write { source, .. }) if is_conflict(&source) => {}
+            Err(error) if error.is_conflict() => {}
             Err(error) => return Err(away(error)),
         }
     }
     Err(AWAY)
-}
-
-fn is_conflict(error: &kube::Error) -> bool {
-    matches!(error, kube::Error::Api(status) if status.code == 409)
 }
 
 fn away(error: Error) -> Refusal {

@@ -77,6 +77,20 @@ pub enum Error {
     Domain(String),
 }
 
+impl Error {
+    /// [`Error::Write`] of an object, from the API server's answer.
+    pub(crate) fn write(what: impl Into<String>) -> impl FnOnce(kube::Error) -> Self {
+        let what = what.into();
+        |source| Self::Write { what, source: Box::new(source) }
+    }
+
+    /// Whether something could not be written because it had changed since it was read.
+    pub(crate) fn is_conflict(&self) -> bool {
+        let Self::Write { source, .. } = self else { return false };
+        matches!(&**source, kube::Error::Api(status) if status.is_conflict())
+    }
+}
+
 impl Pipeline {
     /// A writer of status for one controller.
     pub fn reporter(&self, manager: &'static str, fields: Fields) -> Reporter {
@@ -96,7 +110,7 @@ impl Pipeline {
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
         match api.get(name).await {
-            Err(error) if is_absent(&error) => Ok(None),
+            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
             found => found.map(Some).map_err(read(format!("{} `{name}`", K::kind(&())))),
         }
     }
@@ -146,7 +160,8 @@ impl Pipeline {
         loop {
             let what = format!("every {} of namespace `{namespace}`", K::kind(&()));
             let list = match api.list(&page).await {
-                Err(error) if is_absent(&error) => return Ok(()),
+                // Who removes the definitions removes all objects, and those that have finalizers still have to go.
+                Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
                 list => list.map_err(read(what))?,
             };
             list.items.into_iter().for_each(&mut take);
@@ -169,12 +184,8 @@ impl Pipeline {
         });
         let namespace = collective.namespace().unwrap_or_default();
         let api: Api<Collective> = Api::namespaced(self.client.clone(), &namespace);
-        match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
-            Ok(_) => Ok(()),
-            Err(source) => {
-                Err(Error::Write { what: format!("Collective `{name}`"), source: Box::new(source) })
-            }
-        }
+        let written = api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
+        written.map(drop).map_err(Error::write(format!("Collective `{name}`")))
     }
 
     /// A Collective's object storage, with its own key.
@@ -192,13 +203,6 @@ impl Pipeline {
         let key = value(cooperator_contract::env::SECRET_ACCESS_KEY).ok_or_else(none)?;
         Ok(Store::connect(&bucket.location, Credentials::new(id, key)))
     }
-}
-
-/// Whether the object does not exist, or its kind does not: who removes the definitions removes all objects, and those
-/// that have finalizers still have to go.
-fn is_absent(error: &kube::Error) -> bool {
-    // Of a kind that does not exist, the API server's answer is a page and has no reason.
-    matches!(error, kube::Error::Api(status) if status.code == 404)
 }
 
 /// The owner of a run, from the object itself.

@@ -57,10 +57,8 @@ pub async fn provide(
     match api.create(&PostParams::default(), &wanted).await {
         Ok(_) => {}
         // Another pass has made it.
-        Err(kube::Error::Api(status)) if status.code == 409 => {}
-        Err(source) => {
-            return Err(Error::Write { what: format!("NodeClaim `{name}`"), source: Box::new(source) });
-        }
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+        Err(error) => return Err(Error::write(format!("NodeClaim `{name}`"))(error)),
     }
     let message = format!("NodeClaim `{name}` has just been made");
     Ok(Need::Wait(Hold::new("WaitingForMachine", message)))
@@ -73,10 +71,8 @@ pub async fn release(pipeline: &Pipeline, claims: &[&NodeClaim]) -> Result<(), E
         let api: Api<NodeClaim> = Api::namespaced(pipeline.client.clone(), &namespace);
         match api.delete(&name, &DeleteParams::default()).await {
             Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.code == 404 => {}
-            Err(source) => {
-                return Err(Error::Write { what: format!("NodeClaim `{name}`"), source: Box::new(source) });
-            }
+            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            Err(error) => return Err(Error::write(format!("NodeClaim `{name}`"))(error)),
         }
     }
     Ok(())

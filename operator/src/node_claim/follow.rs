@@ -37,10 +37,8 @@ pub async fn follow(
 async fn patch(pipeline: &Pipeline, node: &Node, patch: &serde_json::Value) -> Result<(), Error> {
     let name = node.name_any();
     let api: Api<Node> = Api::all(pipeline.client.clone());
-    match api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await {
-        Ok(_) => Ok(()),
-        Err(source) => Err(Error::Write { what: format!("Node `{name}`"), source: Box::new(source) }),
-    }
+    let patched = api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await;
+    patched.map(drop).map_err(Error::write(format!("Node `{name}`")))
 }
 
 /// The very node that was looked at, and only one that was made for this claim.
@@ -53,7 +51,7 @@ pub async fn remove(pipeline: &Pipeline, claim: &NodeClaim, node: &Node) -> Resu
     let exactly = Preconditions { uid: node.uid(), resource_version: None };
     match api.delete(&name, &DeleteParams::default().preconditions(exactly)).await {
         Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(true),
-        Err(source) => Err(Error::Write { what: format!("Node `{name}`"), source: Box::new(source) }),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(true),
+        Err(error) => Err(Error::write(format!("Node `{name}`"))(error)),
     }
 }

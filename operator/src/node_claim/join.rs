@@ -147,9 +147,9 @@ pub fn labels(claim: &NodeClaim) -> BTreeMap<String, String> {
 /// It is not read: the right to would be a right to every Secret of `kube-system`.
 async fn put(pipeline: &Pipeline, wanted: &Secret) -> Result<(), Error> {
     let name = wanted.name_any();
-    let write = |source| Error::Write { what: format!("Secret `{name}`"), source: Box::new(source) };
+    let write = |error| Error::write(format!("Secret `{name}`"))(error);
     match secrets(pipeline).create(&PostParams::default(), wanted).await {
-        Err(kube::Error::Api(status)) if status.code == 409 => {}
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
         made => return made.map(drop).map_err(write),
     }
     remove(pipeline, &name).await?;
@@ -159,8 +159,8 @@ async fn put(pipeline: &Pipeline, wanted: &Secret) -> Result<(), Error> {
 async fn remove(pipeline: &Pipeline, name: &str) -> Result<(), Error> {
     match secrets(pipeline).delete(name, &DeleteParams::default()).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-        Err(source) => Err(Error::Write { what: format!("Secret `{name}`"), source: Box::new(source) }),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) => Err(Error::write(format!("Secret `{name}`"))(error)),
     }
 }
 

@@ -33,12 +33,8 @@ pub async fn reach(
     };
     let name = node.name_any();
     let api: Api<Node> = Api::all(pipeline.client.clone());
-    match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
-        Ok(_) => Ok(true),
-        Err(source) => {
-            Err(Error::Write { what: format!("status of Node `{name}`"), source: Box::new(source) })
-        }
-    }
+    let patched = api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await;
+    patched.map(|_| true).map_err(Error::write(format!("status of Node `{name}`")))
 }
 
 /// Where its kubelet says that it listens.

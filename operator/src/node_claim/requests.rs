@@ -77,11 +77,8 @@ impl Claims for Books<'_> {
             "status": { "bootstrap": { "csr": request_uid } },
         });
         let api: Api<NodeClaim> = Api::namespaced(self.0.pipeline.client.clone(), &claim.namespace);
-        let write = |source| Error::Write { what: format!("NodeClaim {claim}"), source: Box::new(source) };
-        api.patch_status(&claim.name, &PatchParams::default(), &Patch::Merge(&patch))
-            .await
-            .map_err(write)
-            .map(drop)
+        let patched = api.patch_status(&claim.name, &PatchParams::default(), &Patch::Merge(&patch)).await;
+        patched.map(drop).map_err(Error::write(format!("NodeClaim {claim}")))
     }
 }
 

@@ -30,11 +30,9 @@ pub async fn note(rent: &Rent, provider: &Provider, launched: Timestamp, news: &
         let Some(patch) = patch(&read, launched, news, now) else { break };
         match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
             Ok(_) => break,
-            Err(kube::Error::Api(status)) if status.code == 404 => break,
-            Err(kube::Error::Api(status)) if status.code == 409 && tries < TRIES => {}
-            Err(source) => {
-                return Err(Error::Write { what: format!("Provider `{name}`"), source: Box::new(source) });
-            }
+            Err(kube::Error::Api(status)) if status.is_not_found() => break,
+            Err(kube::Error::Api(status)) if status.is_conflict() && tries < TRIES => {}
+            Err(error) => return Err(Error::write(format!("Provider `{name}`"))(error)),
         }
         let Some(changed) = rent.pipeline.get(&namespace, &name).await? else { break };
         read = changed;

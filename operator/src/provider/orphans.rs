@@ -124,7 +124,7 @@ async fn tell(
         Api::namespaced(rent.pipeline.client.clone(), &claim.namespace().unwrap_or_default());
     match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(()),
-        Err(source) => Err(Error::Write { what: format!("NodeClaim `{name}`"), source: Box::new(source) }),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(error) => Err(Error::write(format!("NodeClaim `{name}`"))(error)),
     }
 }

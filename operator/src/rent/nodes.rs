@@ -85,7 +85,7 @@ impl Nodes {
             change["metadata"]["resourceVersion"] = json!(node.resource_version());
             match self.api.patch(name, &PatchParams::default(), &Patch::Merge(&change)).await {
                 Ok(node) => return Ok(Some(node)),
-                Err(kube::Error::Api(status)) if status.code == 409 => {}
+                Err(kube::Error::Api(status)) if status.is_conflict() => {}
                 Err(kube::Error::Api(status)) if status.code < 500 => {
                     return Err(Error::Refused {
                         vendor: VENDOR,

@@ -282,7 +282,7 @@ where
     let name = wanted.name_any();
     match api.create(&PostParams::default(), wanted).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.code == 409 => {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
             let there = api.get(&name).await.map_err(failed("get", kind, &name))?;
             owned(&there, plan, kind)
         }
@@ -302,7 +302,7 @@ fn absent_is_fine(
     name: &str,
 ) -> Result<(), Error> {
     match result {
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
         other => other.map_err(failed(verb, kind, name)),
     }
 }

@@ -49,7 +49,7 @@ pub enum ApplyError {
 impl ApplyError {
     /// Whether the API server refused for want of rights.
     pub fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Api { source, .. } if matches!(&**source, kube::Error::Api(status) if status.code == 403))
+        matches!(self, Self::Api { source, .. } if matches!(&**source, kube::Error::Api(status) if status.is_forbidden()))
     }
 }
 
@@ -118,7 +118,7 @@ where
         let exactly = Preconditions { uid: live.uid(), resource_version: None };
         let parameters = DeleteParams::background().preconditions(exactly);
         match api.delete(name, &parameters).await {
-            Err(kube::Error::Api(status)) if status.code == 404 => return Ok(false),
+            Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(false),
             deleted => drop(deleted.map_err(failed::<K>("delete", name))?),
         }
     }

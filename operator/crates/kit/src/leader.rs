@@ -159,7 +159,7 @@ impl Election {
             let lease = self.lease(None);
             return match self.api.create(&PostParams::default(), &lease).await {
                 Ok(lease) => Ok(self.see(&lease)),
-                Err(kube::Error::Api(status)) if status.code == 409 => Ok(false),
+                Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
                 Err(error) => Err(error),
             };
         };
@@ -176,7 +176,7 @@ impl Election {
         match self.api.replace(&self.name, &PostParams::default(), &self.lease(Some(&found))).await {
             Ok(lease) => Ok(self.see(&lease)),
             // Somebody was faster: look again at the next try. A holder is told apart by its name then.
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(holder == self.identity),
+            Err(kube::Error::Api(status)) if status.is_conflict() => Ok(holder == self.identity),
             Err(error) => Err(error),
         }
     }

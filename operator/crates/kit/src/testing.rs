@@ -61,7 +61,7 @@ impl ApiServer {
         let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
         let mut state = self.0.lock().unwrap();
         if state.down {
-            return failure(StatusCode::INTERNAL_SERVER_ERROR);
+            return failure(StatusCode::INTERNAL_SERVER_ERROR, "InternalError");
         }
         let path = parts.uri.path().to_owned();
         if parts.method != Method::GET {
@@ -73,13 +73,13 @@ impl ApiServer {
             ("POST", _) => {
                 let path = format!("{path}/{}", body["metadata"]["name"].as_str().unwrap());
                 if state.objects.contains_key(&path) {
-                    return failure(StatusCode::CONFLICT);
+                    return failure(StatusCode::CONFLICT, "AlreadyExists");
                 }
                 success(&state.store(path, body))
             }
             ("PUT", Some(old)) => {
                 if old["metadata"]["resourceVersion"] != body["metadata"]["resourceVersion"] {
-                    return failure(StatusCode::CONFLICT);
+                    return failure(StatusCode::CONFLICT, "Conflict");
                 }
                 success(&state.store(path, body))
             }
@@ -92,7 +92,7 @@ impl ApiServer {
                 state.objects.remove(&path);
                 success(&object)
             }
-            _ => failure(StatusCode::NOT_FOUND),
+            _ => failure(StatusCode::NOT_FOUND, "NotFound"),
         }
     }
 }
@@ -121,9 +121,9 @@ fn success(object: &Value) -> Response<Body> {
     Response::new(Body::from(serde_json::to_vec(object).unwrap()))
 }
 
-fn failure(status: StatusCode) -> Response<Body> {
+fn failure(status: StatusCode, reason: &str) -> Response<Body> {
     let text = json!({ "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": status.to_string(), "reason": status.canonical_reason().unwrap_or_default().replace(' ', ""), "code": status.as_u16() });
+        "message": status.to_string(), "reason": reason, "code": status.as_u16() });
     let mut response = success(&text);
     *response.status_mut() = status;
     response

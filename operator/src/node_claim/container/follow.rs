@@ -63,7 +63,7 @@ pub async fn follow(
 /// Makes the node, brings it to what it is to be, and says that it lives.
 async fn keep(rent: &Rent, live: Option<&Node>, wanted: &Wanted, now: Timestamp) -> Result<bool, Error> {
     let api: Api<Node> = Api::all(rent.pipeline.client.clone());
-    let write = |source| Error::Write { what: format!("Node `{}`", wanted.name), source: Box::new(source) };
+    let write = |error| Error::write(format!("Node `{}`", wanted.name))(error);
     let apply = PatchParams::apply(MANAGER).force();
     let mut live = live.cloned();
     let mut written = false;
@@ -85,16 +85,13 @@ async fn keep(rent: &Rent, live: Option<&Node>, wanted: &Wanted, now: Timestamp)
 
 async fn renew(pipeline: &Pipeline, lease: &Lease) -> Result<(), Error> {
     let name = lease.name_any();
-    let write = |source| Error::Write { what: format!("Lease `{name}`"), source: Box::new(source) };
     let api: Api<Lease> = Api::namespaced(pipeline.client.clone(), node::LEASES);
     let mut patch = serde_json::to_value(lease).map_err(|error| Error::Domain(error.to_string()))?;
     // The typed object leaves these out; server-side apply needs them.
     patch["apiVersion"] = "coordination.k8s.io/v1".into();
     patch["kind"] = "Lease".into();
-    api.patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&patch))
-        .await
-        .map(drop)
-        .map_err(write)
+    let renewed = api.patch(&name, &PatchParams::apply(MANAGER).force(), &Patch::Apply(&patch)).await;
+    renewed.map(drop).map_err(Error::write(format!("Lease `{name}`")))
 }
 
 /// Tells where the pod's container stands, if that is new.
@@ -111,8 +108,8 @@ pub async fn write_status(pipeline: &Pipeline, pod: &Pod, status: &Value) -> Res
     let patch = json!({ "metadata": { "resourceVersion": pod.resource_version() }, "status": status });
     match pods(pipeline, pod).patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
         Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.code == 404 => Ok(false),
-        Err(source) => Err(Error::Write { what: format!("Pod `{name}`"), source: Box::new(source) }),
+        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(false),
+        Err(error) => Err(Error::write(format!("Pod `{name}`"))(error)),
     }
 }
 
@@ -124,8 +121,8 @@ async fn let_go(pipeline: &Pipeline, pod: &Pod) -> Result<bool, Error> {
         DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() }.preconditions(exactly);
     match pods(pipeline, pod).delete(&name, &now).await {
         Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.code == 404 || status.code == 409 => Ok(false),
-        Err(source) => Err(Error::Write { what: format!("Pod `{name}`"), source: Box::new(source) }),
+        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(false),
+        Err(error) => Err(Error::write(format!("Pod `{name}`"))(error)),
     }
 }
 

@@ -142,14 +142,14 @@ async fn publish(
     let wanted = build::settlement(&namespace, &statement, &product.digest, store.uri(&folder("")));
     let name = wanted.name_any();
     let api: Api<Settlement> = Api::namespaced(pipeline.client.clone(), &namespace);
-    let failed = |source| Error::Write { what: format!("Settlement `{name}`"), source: Box::new(source) };
+    let failed = |error| Error::write(format!("Settlement `{name}`"))(error);
     match api.create(&PostParams::default(), &wanted).await {
         Ok(_) => {
             let note = format!("period {} is settled: Settlement `{name}`", period.title());
             let reporter = pipeline.reporter(MANAGER, Fields::Only(&[]));
             reporter.event(collective, false, "PeriodSettled", note).await;
         }
-        Err(kube::Error::Api(status)) if status.code == 409 => {
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
             let there = api.get(&name).await.map_err(failed)?;
             if there.spec != wanted.spec {
                 let what = format!(

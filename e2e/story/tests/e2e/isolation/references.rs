@@ -109,7 +109,7 @@ async fn no_field_can_name_an_object_of_another_namespace() {
                 let mut reaching = spec.clone();
                 *reaching.pointer_mut(field).unwrap() = json!(foreign);
                 match create(reaching).await {
-                    Err(kube::Error::Api(status)) if status.code == 422 => tries += 1,
+                    Err(kube::Error::Api(status)) if status.is_invalid() => tries += 1,
                     other => panic!("{kind} {field} = {foreign}: {other:?}"),
                 }
             }

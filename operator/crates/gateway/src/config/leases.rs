@@ -56,7 +56,7 @@ impl LeaseStore for KubeLeases {
         };
         match self.keys.patch_status(name, &manager, &Patch::Merge(&patch)).await {
             Ok(_) => Ok(Written::Done),
-            Err(kube::Error::Api(status)) if status.code == 409 => Ok(Written::Conflict),
+            Err(kube::Error::Api(status)) if status.is_conflict() => Ok(Written::Conflict),
             Err(error) => Err(store_error(&error)),
         }
     }
@@ -64,7 +64,7 @@ impl LeaseStore for KubeLeases {
 
 fn store_error(error: &kube::Error) -> StoreError {
     match error {
-        kube::Error::Api(status) if status.code == 404 => StoreError::Gone,
+        kube::Error::Api(status) if status.is_not_found() => StoreError::Gone,
         // The message of the API server alone: its whole answer may quote the object.
         kube::Error::Api(status) => StoreError::Unavailable(format!("{} {}", status.code, status.reason)),
         _ => StoreError::Unavailable("the API server cannot be reached".to_owned()),
