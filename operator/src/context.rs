@@ -68,7 +68,8 @@ pub enum Error {
 impl Error {
     /// Whether the API server refused for want of rights in the object's namespace.
     pub fn is_forbidden(&self) -> bool {
-        let forbidden = |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.is_forbidden());
+        let forbidden =
+            |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.is_forbidden());
         match self {
             Self::Pipeline(pipeline::Error::Read { source, .. } | pipeline::Error::Write { source, .. }) => {
                 forbidden(source)

@@ -81,10 +81,12 @@ async fn mint(pipeline: &Pipeline, object: &ApiKey) -> Result<Minted, Error> {
     match secrets.create(&params, &build::secret(object, &key)).await {
         Ok(_) => Ok(Minted::Shown(key)),
         // Another replica, or this one before a crash: what the Secret holds counts.
-        Err(kube::Error::Api(status)) if status.is_already_exists() => match dereference(pipeline, object).await? {
-            Some(secret) => Ok(read(object, &secret)),
-            None => Err(Error::Domain(format!("Secret `{}` came and went", object.spec.secret_ref.name))),
-        },
+        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+            match dereference(pipeline, object).await? {
+                Some(secret) => Ok(read(object, &secret)),
+                None => Err(Error::Domain(format!("Secret `{}` came and went", object.spec.secret_ref.name))),
+            }
+        }
         Err(error) => Err(Error::write(format!("Secret `{}`", object.spec.secret_ref.name))(error)),
     }
 }

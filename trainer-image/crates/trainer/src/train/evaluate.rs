@@ -11,6 +11,7 @@ use cooperator_ops::cross_entropy::LossSum;
 
 use super::settings::Settings;
 use super::unsupported;
+use super::workload::Workload;
 use crate::failure::Failure;
 use crate::run::Context;
 
@@ -18,11 +19,18 @@ use crate::run::Context;
 const BATCH: usize = 2048;
 /// Most tokens of a sample.
 const SAMPLE: usize = 48;
+/// What is measured.
+const BOTH: [Measure; 2] = [Measure::Base, Measure::Adapted];
 
-/// Held-out texts as tokens: the same for both models.
-pub(super) struct HeldOut {
+/// What both models are asked.
+pub(super) struct Exam<'a> {
+    task: &'a TrainTask,
+    /// Held-out texts.
     batches: Vec<Batch>,
+    /// Of the held-out texts.
     tokens: u64,
+    /// Each of the task's.
+    prompts: Vec<Vec<u32>>,
 }
 
 /// What was measured.
@@ -37,15 +45,18 @@ pub(super) struct Measured {
     pub losses: Option<(f64, f64)>,
 }
 
-impl HeldOut {
-    /// At most `bound` tokens (0: all) of the held-out records, in the order of their digests, each cut to a training
-    /// sequence. The end of a text is not predicted: where records were cut says nothing about a model.
+impl<'a> Exam<'a> {
+    /// At most as many tokens as the task says (0: all) of the held-out records, in the order of their digests, each cut to
+    /// a training sequence; and its prompts. The end of a text is not predicted: where records were cut says nothing about a
+    /// model.
     pub(super) fn new(
         records: &[Record],
         tokens: &Tokens,
-        bound: u64,
+        tokenizer: &Tokenizer,
+        task: &'a TrainTask,
         settings: &Settings,
     ) -> Result<Self, Failure> {
+        let bound = task.evaluation_tokens;
         let mut records: Vec<&Record> = records.iter().collect();
         records.sort_by_key(|record| record.id);
         let (mut batches, mut pieces, mut rows, mut total) = (Vec::new(), Vec::new(), 0, 0);
@@ -69,65 +80,98 @@ impl HeldOut {
         if !pieces.is_empty() {
             batches.push(Batch::new(&pieces).map_err(unsupported)?);
         }
-        Ok(Self { batches, tokens: total })
+        let prompts = task.prompts.iter().map(|prompt| tokenizer.encode(prompt).map_err(unsupported));
+        let prompts = prompts.collect::<Result<_, _>>()?;
+        Ok(Self { task, batches, tokens: total, prompts })
+    }
+
+    /// Tokens that go forward for both models.
+    pub(super) fn work(&self) -> u64 {
+        BOTH.len() as u64 * (self.tokens + self.prompts.iter().map(|prompt| sample_work(prompt)).sum::<u64>())
+    }
+
+    /// Measures both models and looks at the gates. Without held-out tokens nothing can be measured, and no gate holds. A
+    /// loss that is no number is a failure: the last step may be the one that broke the adapter.
+    #[tracing::instrument(name = "evaluate", skip_all)]
+    pub(super) async fn measure(
+        &self,
+        context: &Context,
+        model: &mut TrainModel,
+        tokenizer: &Tokenizer,
+        config: &LlamaConfig,
+        workload: &mut Workload,
+    ) -> Result<Measured, Failure> {
+        let losses = self.losses(context, model, workload).await?;
+        let samples = self.samples(context, model, tokenizer, config, workload).await?;
+        let gates = self.task.gates.iter().map(|gate| judge(gate, losses)).collect::<Result<_, _>>()?;
+        let quality = |loss: f64| Quality { loss: decimal(loss), perplexity: decimal(loss.exp()) };
+        let (base, adapted) = losses.unwrap_or((f64::NAN, f64::NAN));
+        tracing::info!(base, adapted, tokens = self.tokens, "held-out loss");
+        let (base, adapted) = (quality(base), quality(adapted));
+        Ok(Measured { tokens: self.tokens, base, adapted, gates, samples, losses })
+    }
+
+    /// Mean loss without and with the adapter; None without held-out tokens.
+    async fn losses(
+        &self,
+        context: &Context,
+        model: &mut TrainModel,
+        workload: &mut Workload,
+    ) -> Result<Option<(f64, f64)>, Failure> {
+        let mut sums = BOTH.map(|_| LossSum::default());
+        for batch in &self.batches {
+            for (sum, measure) in sums.iter_mut().zip(BOTH) {
+                stop_here(context)?;
+                *sum += tokio::task::block_in_place(|| model.loss(batch, measure)).map_err(unsupported)?;
+                went(context, workload, batch.tokens() as u64).await;
+            }
+        }
+        let [base, adapted] = sums.map(|sum| sum.mean());
+        if self.tokens > 0 && !(base.is_finite() && adapted.is_finite()) {
+            let message = format!(
+                "held-out loss is {base} without and {adapted} with the adapter; lower the learning rate; \
+                 nothing is published"
+            );
+            return Err(Failure::new(FailureReason::LossNotFinite, message));
+        }
+        Ok((self.tokens > 0).then_some((base, adapted)))
+    }
+
+    /// What each model makes of each prompt.
+    async fn samples(
+        &self,
+        context: &Context,
+        model: &mut TrainModel,
+        tokenizer: &Tokenizer,
+        config: &LlamaConfig,
+        workload: &mut Workload,
+    ) -> Result<Vec<Sample>, Failure> {
+        let mut samples = Vec::with_capacity(self.prompts.len());
+        for (prompt, ids) in self.task.prompts.iter().zip(&self.prompts) {
+            let mut completions = BOTH.map(|_| String::new());
+            for (completion, measure) in completions.iter_mut().zip(BOTH) {
+                stop_here(context)?;
+                let next = tokio::task::block_in_place(|| greedy(model, ids, measure, config))?;
+                *completion = tokenizer.decode(&next).map_err(unsupported)?;
+                went(context, workload, sample_work(ids)).await;
+            }
+            let [base, adapted] = completions;
+            samples.push(Sample { prompt: prompt.clone(), base, adapted });
+        }
+        Ok(samples)
     }
 }
 
-/// Measures both models and looks at the gates. Without held-out tokens nothing can be measured, and no gate holds. A
-/// loss that is no number is a failure: the last step may be the one that broke the adapter.
-#[tracing::instrument(name = "evaluate", skip_all)]
-pub(super) async fn measure(
-    context: &Context,
-    model: &mut TrainModel,
-    held_out: &HeldOut,
-    tokenizer: &Tokenizer,
-    task: &TrainTask,
-    config: &LlamaConfig,
-) -> Result<Measured, Failure> {
-    let mut sums = [LossSum::default(), LossSum::default()];
-    for (done, batch) in held_out.batches.iter().enumerate() {
-        stop_here(context)?;
-        for (sum, measure) in sums.iter_mut().zip([Measure::Base, Measure::Adapted]) {
-            *sum += tokio::task::block_in_place(|| model.loss(batch, measure)).map_err(unsupported)?;
-        }
-        let percentage = 92 + done * 5 / held_out.batches.len();
-        context
-            .reporter
-            .update(|progress| progress.progress_percentage = u8::try_from(percentage).unwrap_or(97));
-        // Others get a turn, the reporter among them.
-        tokio::task::yield_now().await;
-    }
-    let [base, adapted] = sums.map(|sum| sum.mean());
-    let losses = (held_out.tokens > 0).then_some((base, adapted));
-    if losses.is_some() && !(base.is_finite() && adapted.is_finite()) {
-        let message = format!(
-            "held-out loss is {base} without and {adapted} with the adapter; lower the learning rate; \
-             nothing is published"
-        );
-        return Err(Failure::new(FailureReason::LossNotFinite, message));
-    }
-    let mut samples = Vec::with_capacity(task.prompts.len());
-    for prompt in &task.prompts {
-        stop_here(context)?;
-        let ids = tokenizer.encode(prompt).map_err(unsupported)?;
-        let mut complete = |measure| -> Result<String, Failure> {
-            let ids = tokio::task::block_in_place(|| greedy(model, &ids, measure, config))?;
-            tokenizer.decode(&ids).map_err(unsupported)
-        };
-        let (base, adapted) = (complete(Measure::Base)?, complete(Measure::Adapted)?);
-        samples.push(Sample { prompt: prompt.clone(), base, adapted });
-    }
-    let gates = task.gates.iter().map(|gate| judge(gate, losses)).collect::<Result<_, _>>()?;
-    let quality = |loss: f64| Quality { loss: decimal(loss), perplexity: decimal(loss.exp()) };
-    tracing::info!(base, adapted, tokens = held_out.tokens, "held-out loss");
-    Ok(Measured {
-        tokens: held_out.tokens,
-        base: quality(base),
-        adapted: quality(adapted),
-        gates,
-        samples,
-        losses,
-    })
+/// So many tokens went forward: says so, and gives others a turn, the reporter among them.
+async fn went(context: &Context, workload: &mut Workload, tokens: u64) {
+    workload.forward(tokens);
+    workload.report(&context.reporter);
+    tokio::task::yield_now().await;
+}
+
+/// Tokens that go forward for a sample: all that is there, once more for each token that comes.
+fn sample_work(prompt: &[u32]) -> u64 {
+    (SAMPLE * prompt.len() + SAMPLE * (SAMPLE - 1) / 2) as u64
 }
 
 fn stop_here(context: &Context) -> Result<(), Failure> {

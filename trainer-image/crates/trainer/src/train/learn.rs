@@ -13,12 +13,9 @@ use super::policy::Next;
 use super::sequences::{Sequences, dropout_seed};
 use super::settings::Settings;
 use super::unsupported;
+use super::workload::Workload;
 use crate::failure::Failure;
 use crate::run::Context;
-
-/// Percentage at which the steps begin, and how much of the run they are.
-const BEFORE: f64 = 4.0;
-const STEPS: f64 = 88.0;
 
 /// How the steps ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +32,7 @@ pub(super) struct Learner<'a> {
     pub settings: &'a Settings,
     pub sequences: &'a mut Sequences,
     pub model: &'a mut TrainModel,
+    pub workload: &'a mut Workload,
     pub optimizer: AdamW,
     pub state: State,
 }
@@ -42,8 +40,8 @@ pub(super) struct Learner<'a> {
 impl Learner<'_> {
     /// Steps until the last, or until the run is asked to stop.
     pub(super) async fn run(&mut self) -> Result<End, Failure> {
-        self.context.reporter.phase("training", BEFORE as u8);
-        let (began, first) = (Instant::now(), self.state.step);
+        self.context.reporter.phase("training", self.workload.percentage());
+        let first = self.state.step;
         tracing::info!(step = first, of = self.settings.steps, sequences = self.sequences.len(), "training");
         while self.state.step < self.settings.steps {
             if self.context.stop.is_cancelled() && self.state.step == first {
@@ -52,7 +50,8 @@ impl Learner<'_> {
             }
             let started = Instant::now();
             let (done, tokens) = tokio::task::block_in_place(|| self.step())?;
-            self.report(&done, tokens, started.elapsed(), began.elapsed() / steps(self.state.step - first));
+            self.workload.step();
+            self.report(&done, tokens, started.elapsed());
             match self.settings.policy.after(self.state.step, self.context.stop.is_cancelled()) {
                 Next::Go => {}
                 Next::SaveAndGo | Next::SaveAndFinish => self.save().await?,
@@ -97,15 +96,13 @@ impl Learner<'_> {
         Ok((done, tokens))
     }
 
-    fn report(&self, done: &Accumulated, tokens: usize, took: Duration, mean: Duration) {
+    fn report(&self, done: &Accumulated, tokens: usize, took: Duration) {
         let (step, total) = (self.state.step, self.settings.steps);
         let loss = done.loss.mean();
         let speed = tokens as f64 / took.as_secs_f64().max(1e-9);
         tracing::info!(step, loss, norm = done.norm, tokens_per_second = speed, "step");
-        let left = u32::try_from(total - step).unwrap_or(u32::MAX);
+        self.workload.report(&self.context.reporter);
         self.context.reporter.update(|progress| {
-            progress.progress_percentage = (BEFORE + STEPS * step as f64 / total as f64) as u8;
-            progress.estimated_remaining_seconds = Some(mean.saturating_mul(left).as_secs());
             progress.steps = Some(Steps { done: step, total });
             progress.loss = Some(format!("{loss:.4}"));
             progress.tokens_per_second = Some(speed as u64);
@@ -116,8 +113,4 @@ impl Learner<'_> {
         checkpoint::save(self.context, self.settings, self.model.adapter(), &self.optimizer, &self.state)
             .await
     }
-}
-
-fn steps(done: u64) -> u32 {
-    u32::try_from(done).unwrap_or(u32::MAX).max(1)
 }

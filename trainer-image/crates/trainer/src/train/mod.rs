@@ -17,6 +17,7 @@ mod provenance;
 mod publish;
 mod sequences;
 mod settings;
+mod workload;
 
 use std::time::Instant;
 
@@ -33,6 +34,7 @@ use inputs::Inputs;
 use learn::{End, Learner};
 use sequences::Sequences;
 use settings::Settings;
+use workload::Workload;
 
 /// Trains, evaluates and publishes.
 ///
@@ -59,15 +61,19 @@ pub async fn train(context: &Context, task: &TrainTask) -> Result<Outcome, Failu
     };
     let end_of_text = config.eos_token_ids.first().copied();
     let mut sequences = Sequences::pack(&train, &tokens, end_of_text, &settings)?;
-    drop(train);
+    let exam = evaluate::Exam::new(&held_out, &tokens, &tokenizer, task, &settings)?;
+    drop((train, held_out));
     let mut model = TrainModel::new(&config, &weights, adapter).map_err(unsupported)?;
     drop(weights);
 
+    let tokens_a_step = sequences.tokens_a_batch().saturating_mul(settings.accumulation);
+    let mut workload = Workload::begin(tokens_a_step, settings.steps, state.step, exam.work());
     let mut learner = Learner {
         context,
         settings: &settings,
         sequences: &mut sequences,
         model: &mut model,
+        workload: &mut workload,
         optimizer,
         state,
     };
@@ -81,11 +87,11 @@ pub async fn train(context: &Context, task: &TrainTask) -> Result<Outcome, Failu
         return Err(Failure::new(FailureReason::Interrupted, message));
     }
 
-    context.reporter.phase("evaluating", 92);
-    let held_out = evaluate::HeldOut::new(&held_out, &tokens, task.evaluation_tokens, &settings)?;
-    let measured = evaluate::measure(context, &mut model, &held_out, &tokenizer, task, &config).await?;
+    context.reporter.phase("evaluating", workload.percentage());
+    workload.report(&context.reporter);
+    let measured = exam.measure(context, &mut model, &tokenizer, &config, &mut workload).await?;
     fence::check(context).await?;
-    context.reporter.phase("publishing", 98);
+    context.reporter.phase("publishing", workload::COMPUTED);
     let adapter = model.into_adapter();
     let work = publish::Work {
         task,

@@ -73,6 +73,12 @@ impl Sequences {
         self.sequences.len()
     }
 
+    /// Tokens of a micro-batch, on average.
+    pub(super) fn tokens_a_batch(&self) -> u64 {
+        let tokens: usize = self.sequences.iter().flatten().map(Vec::len).sum();
+        (tokens as u64 * self.batch).div_ceil(self.sequences.len() as u64)
+    }
+
     /// The micro-batch of this number, counted from 0 over the whole run: pass after pass over all sequences, each in
     /// an order of its own.
     pub(super) fn batch(&mut self, number: u64) -> Result<Batch, TrainError> {
