@@ -116,12 +116,8 @@ impl Step {
     pub fn at(&self, done: u64, total: u64) {
         match &self.screen {
             Some(Screen::Live { bar, .. }) => {
-                if bar.length() != Some(total)
-                    && let Ok(style) = ProgressStyle::with_template(
-                        "{spinner} {msg}  [{bar:24}] {pos}/{len}  {elapsed}, {eta} left",
-                    )
-                {
-                    bar.set_style(style.progress_chars("=> "));
+                if bar.length() != Some(total) {
+                    count(bar, "{eta}");
                     bar.set_length(total);
                 }
                 bar.set_position(done);
@@ -129,7 +125,24 @@ impl Step {
             Some(Screen::Plain { says, .. }) => {
                 let mut says = says.lock().unwrap_or_else(PoisonError::into_inner);
                 let first = says.far.map_or((done, Instant::now()), |far| far.first);
-                says.far = Some(Far { first, done, total, since: first.1.elapsed() });
+                says.far = Some(Far { first, done, total, since: first.1.elapsed(), left: None });
+            }
+            None => {}
+        }
+    }
+
+    /// Says how long it takes yet, by its own account. Without one it is reckoned from what [`Step::at`] was told, which
+    /// comes first.
+    pub fn left(&self, left: Option<Duration>) {
+        match &self.screen {
+            Some(Screen::Live { bar, .. }) => {
+                count(bar, left.map_or("{eta}", |_| "{prefix}"));
+                bar.set_prefix(left.map(span).unwrap_or_default());
+            }
+            Some(Screen::Plain { says, .. }) => {
+                if let Some(far) = &mut says.lock().unwrap_or_else(PoisonError::into_inner).far {
+                    far.left = left;
+                }
             }
             None => {}
         }
@@ -182,6 +195,14 @@ impl Drop for Step {
     }
 }
 
+/// A bar that counts; `left` is the field of its template that says how long yet.
+fn count(bar: &ProgressBar, left: &str) {
+    let template = format!("{{spinner}} {{msg}}  [{{bar:24}}] {{pos}}/{{len}}  {{elapsed}}, {left} left");
+    if let Ok(style) = ProgressStyle::with_template(&template) {
+        bar.set_style(style.progress_chars("=> "));
+    }
+}
+
 fn usually(expected: Option<Duration>) -> String {
     expected.map(|time| format!(" (usually {})", span(time))).unwrap_or_default()
 }
@@ -193,22 +214,24 @@ struct Says {
     note: String,
 }
 
-/// How far a step is, and how long yet if it goes on as it went since it first said so.
+/// How far a step is, and how long yet: as it says, or if it goes on as it went since it first said how far.
 #[derive(Clone, Copy)]
 struct Far {
     first: (u64, Instant),
     done: u64,
     total: u64,
     since: Duration,
+    left: Option<Duration>,
 }
 
 impl fmt::Display for Far {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { first, done, total, since } = *self;
+        let Self { first, done, total, since, left } = *self;
         write!(f, " ({done} of {total}")?;
-        let (made, left) = (done.saturating_sub(first.0), total.saturating_sub(done));
-        if made > 0 {
-            write!(f, ", {} left", span(since.mul_f64(left as f64 / made as f64)))?;
+        let (made, more) = (done.saturating_sub(first.0), total.saturating_sub(done));
+        let reckoned = (made > 0).then(|| since.mul_f64(more as f64 / made as f64));
+        if let Some(left) = left.or(reckoned) {
+            write!(f, ", {} left", span(left))?;
         }
         f.write_str(")")
     }
@@ -236,9 +259,13 @@ mod tests {
 
     #[test]
     fn what_is_left_takes_as_long_as_what_was_done() {
-        let far = |done| Far { first: (10, Instant::now()), done, total: 60, since: Duration::from_secs(10) };
+        let since = Duration::from_secs(10);
+        let far = |done| Far { first: (10, Instant::now()), done, total: 60, since, left: None };
         assert_eq!(far(20).to_string(), " (20 of 60, 40s left)");
         assert_eq!(far(10).to_string(), " (10 of 60)");
+        let told = |done| Far { left: Some(Duration::from_secs(70)), ..far(done) };
+        assert_eq!(told(20).to_string(), " (20 of 60, 1m10s left)", "what is left may be slower");
+        assert_eq!(told(10).to_string(), " (10 of 60, 1m10s left)");
     }
 
     #[test]

@@ -77,6 +77,9 @@ where
         }
         if let Some(percent) = percentage(&value) {
             step.at(percent, 100);
+            step.left(
+                value["status"]["progress"]["estimatedRemainingSeconds"].as_u64().map(Duration::from_secs),
+            );
         }
         if since.elapsed() > PATIENCE {
             bail!("{kind} {name} stands still for {PATIENCE:?}: {last}\n{}", go_on(&kind, name));
