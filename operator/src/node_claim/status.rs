@@ -300,8 +300,8 @@ pub fn event(at: &str, news: &News) -> Option<(bool, &'static str, String)> {
         News::Ended { instance, amount } => {
             (false, "MachineEnded", format!("machine {instance} cost {amount}"))
         }
-        News::Drift { instance, computed, charged } => (
-            true,
+        News::Drift { instance, computed, charged, unit } => (
+            computed.pico().abs_diff(charged.pico()) > unit.pico().unsigned_abs(),
             "BillDiffers",
             format!("machine {instance}: the vendor charged {charged}, its terms come to {computed}"),
         ),
@@ -313,4 +313,31 @@ pub fn event(at: &str, news: &News) -> Option<(bool, &'static str, String)> {
 
 fn is_wanted(reason: cooperator_rental::Reason) -> bool {
     !reason.is_failure()
+}
+
+#[cfg(test)]
+mod tests {
+    use cooperator_providers::InstanceId;
+
+    use super::*;
+
+    #[test]
+    fn a_bill_that_differs_by_more_than_the_least_that_is_paid_for_is_warned_of() {
+        let amount = |text: &str| text.parse().unwrap();
+        let warns = |charged: &str| {
+            let news = News::Drift {
+                instance: InstanceId("1".into()),
+                computed: amount("0.007495"),
+                charged: amount(charged),
+                unit: amount("0.000016"),
+            };
+            let (warns, reason, note) = event("vast", &news).unwrap();
+            assert_eq!(reason, "BillDiffers");
+            assert_eq!(note, format!("machine 1: the vendor charged {charged}, its terms come to 0.007495"));
+            warns
+        };
+        assert!(!warns("0.007479"), "a second less");
+        assert!(!warns("0.007511"), "a second more");
+        assert!(warns("0.007478") && warns("0.007512"));
+    }
 }

@@ -70,6 +70,14 @@ impl Launch {
         terms.amount(self.disk_gib, used)?.plus(terms.disk(self.disk_gib, stopped)?)
     }
 
+    /// What the least comes to that is paid for: a second, a minute or an hour of it.
+    ///
+    /// # Errors
+    /// [`MoneyError::Overflow`]
+    pub fn unit(&self) -> Result<Amount, MoneyError> {
+        self.terms().amount(self.disk_gib, 1)
+    }
+
     /// What each of its machines has cost until `now`.
     ///
     /// # Errors

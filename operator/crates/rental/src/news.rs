@@ -86,6 +86,8 @@ pub enum News {
         computed: Amount,
         /// By the vendor.
         charged: Amount,
+        /// What the least comes to that is paid for: of a machine's last second nobody outside knows whether it counts.
+        unit: Amount,
     },
     /// An offer or host should not be taken again for a while.
     Block {

@@ -337,16 +337,17 @@ impl Act<'_> {
         }
     }
 
-    /// Amounts that no number holds are left out of the news; the record's own sums tell of them.
-    fn computed(&self, id: &InstanceId) -> Option<Amount> {
+    /// What a machine comes to by its terms, and what the least does that is paid for. Amounts that no number holds are left
+    /// out of the news; the record's own sums tell of them.
+    fn computed(&self, id: &InstanceId) -> Option<(Amount, Amount)> {
         let (launch, machine) = self.record.machine(self.provider, id)?;
-        launch.computed(machine, self.now).ok()
+        Some((launch.computed(machine, self.now).ok()?, launch.unit().ok()?))
     }
 
     fn confirm(&mut self, id: InstanceId) {
         let now = self.now;
         self.record.change(self.provider, &id, now, |machine| machine.confirmed_at = Some(now));
-        if let Some(amount) = self.computed(&id) {
+        if let Some((amount, _)) = self.computed(&id) {
             self.news.push(News::Ended { instance: id, amount });
         }
     }
@@ -358,12 +359,12 @@ impl Act<'_> {
             machine.charged = charged;
             machine.accounted_at = Some(now);
         });
-        if let (Some(computed), Some(charged)) = (computed, charged)
+        if let (Some((computed, unit)), Some(charged)) = (computed, charged)
             && computed != charged
         {
-            self.news.push(News::Drift { instance: id.clone(), computed, charged });
+            self.news.push(News::Drift { instance: id.clone(), computed, charged, unit });
         }
-        if let Some(amount) = charged.or(computed) {
+        if let Some(amount) = charged.or(computed.map(|(amount, _)| amount)) {
             self.news.push(News::Accounted { instance: id, amount });
         }
     }

@@ -188,8 +188,9 @@ async fn the_vendors_final_figure_wins_and_a_difference_is_told() {
     world.record.launches[0].offer.terms.hourly = "0.18".parse().unwrap();
     world.finish().await;
     let told = world.news.iter().find(|news| matches!(news, News::Drift { .. }));
-    let Some(News::Drift { computed, charged, .. }) = told else { panic!("{:?}", world.news) };
+    let Some(News::Drift { computed, charged, unit, .. }) = told else { panic!("{:?}", world.news) };
     assert_eq!((charged.to_string(), computed < charged), (world.bill().to_string(), true));
+    assert_eq!(unit.to_string(), "0.000050277778", "a second of it and its disk");
 }
 
 #[tokio::test]
