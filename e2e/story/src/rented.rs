@@ -239,10 +239,8 @@ impl Cost {
 
 /// Seconds that a vendor counts as one, of those that tell no bill; 0 of those that do.
 fn unit(vendor: Vendor) -> u64 {
-    match vendor {
-        Vendor::Vast | Vendor::RunPod => 0,
-        Vendor::Lambda | Vendor::Hetzner => Rules::of(vendor).granularity.paid(1),
-    }
+    let Rules { granularity, tells_bill, .. } = Rules::of(vendor);
+    if tells_bill { 0 } else { granularity.paid(1) }
 }
 
 /// What each machine of a FineTune cost, held against the vendor's bill.

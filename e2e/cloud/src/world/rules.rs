@@ -9,6 +9,8 @@ use crate::vendor::Vendor;
 pub struct Rules {
     /// What is paid for when only a part of it was used.
     pub granularity: Granularity,
+    /// Whether its API tells what a machine was charged.
+    pub tells_bill: bool,
     /// From when on the machine is paid for.
     pub paid_from: PaidFrom,
     /// Whether a machine that was stopped, was outbid or has exited costs only its disk.
@@ -43,6 +45,7 @@ impl Rules {
             // The disk from the contract on, the GPU while it runs; destroyed at once.
             Vendor::Vast => Self {
                 granularity: Granularity::Second,
+                tells_bill: true,
                 paid_from: PaidFrom::Running,
                 standing_is_free: true,
                 preemption_ends: false,
@@ -54,6 +57,7 @@ impl Rules {
             // From `startedAt` on.
             Vendor::RunPod => Self {
                 granularity: Granularity::Second,
+                tells_bill: true,
                 paid_from: PaidFrom::Booting,
                 standing_is_free: true,
                 preemption_ends: false,
@@ -64,6 +68,7 @@ impl Rules {
             },
             Vendor::Lambda => Self {
                 granularity: Granularity::Minute,
+                tells_bill: false,
                 paid_from: PaidFrom::Accepted,
                 standing_is_free: false,
                 preemption_ends: true,
@@ -74,6 +79,7 @@ impl Rules {
             },
             Vendor::Hetzner => Self {
                 granularity: Granularity::Hour,
+                tells_bill: false,
                 paid_from: PaidFrom::Accepted,
                 standing_is_free: false,
                 preemption_ends: false,
