@@ -72,6 +72,7 @@ pub fn status(model: &BaseModel, import: Import) -> BaseModelStatus {
         digest: before.digest,
         architecture: before.architecture,
         parameters: before.parameters,
+        bytes: before.bytes,
         // The progress endpoint writes it; whoever applies this status does not own it.
         progress: None,
         attempts: before.attempts,
@@ -84,6 +85,7 @@ pub fn status(model: &BaseModel, import: Import) -> BaseModelStatus {
         Import::Done { attempts, digest, manifest } => BaseModelStatus {
             attempts: runs::newest(attempts, ATTEMPTS),
             digest: Some(digest.to_string()),
+            bytes: Some(count(manifest.bytes())),
             architecture: Some(manifest.architecture),
             parameters: Some(count(manifest.parameters)),
             ..kept

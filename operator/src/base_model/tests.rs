@@ -3,7 +3,7 @@ use std::sync::Arc;
 use cooperator_api::base_model::BaseModel;
 use cooperator_api::collective::Collective;
 use cooperator_contract::layout;
-use cooperator_contract::manifest::ModelManifest;
+use cooperator_contract::manifest::{File, ModelManifest};
 use cooperator_contract::outcome::{FailureReason, Outcome};
 use cooperator_core::digest::Digest;
 use jiff::SignedDuration;
@@ -30,6 +30,13 @@ async fn cluster() -> Cluster {
     cluster
 }
 
+/// Of the two files that [`imported`] leaves.
+const BYTES: i64 = 2 * 538_090_408;
+
+fn file(name: &str) -> File {
+    File { name: name.into(), digest: Digest::of(name.as_bytes()), bytes: 538_090_408 }
+}
+
 /// What the import Job leaves in storage, and its outcome.
 async fn imported(cluster: &Cluster) -> Outcome {
     let manifest = ModelManifest {
@@ -37,7 +44,7 @@ async fn imported(cluster: &Cluster) -> Outcome {
         parameters: 134_515_008,
         license: "Apache-2.0".into(),
         source_digest: Digest::of(b"gguf"),
-        files: Vec::new(),
+        files: ["config.json", "model.safetensors"].map(file).into(),
     };
     let digest = cluster.storage.store(HOME).put_manifest(layout::model, &manifest).await.unwrap();
     Outcome::Succeeded { digest, key: layout::model(&digest) }
@@ -69,6 +76,7 @@ async fn a_model_with_an_allowed_licence_is_imported_once_and_then_silent() {
     assert_eq!(ready(&model(&cluster)), ("True".into(), "Imported".into()));
     assert_eq!(status.architecture.as_deref(), Some("llama"));
     assert_eq!(status.parameters, Some(134_515_008));
+    assert_eq!(status.bytes, Some(BYTES));
     assert_eq!(status.attempts.len(), 1);
     assert_eq!(cluster.names("v1", "secrets"), ["presidents-storage"], "the token ends with its attempt");
     cluster.clock.advance(SignedDuration::from_hours(900));

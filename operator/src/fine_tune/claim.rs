@@ -36,6 +36,8 @@ pub fn build(
     };
     let attempts = tune.status.as_ref().map(|status| status.attempts.as_slice()).unwrap_or_default();
     let template = &pool.spec.template.spec;
+    let disk_gi = compute.disk_gi.unwrap_or(pool.spec.disk_gi);
+    holds_model(disk_gi, world.base_model.as_ref())?;
     let mut claim = NodeClaim::new(
         name,
         NodeClaimSpec {
@@ -44,7 +46,7 @@ pub fn build(
             attempt: Some(attempts.last().map_or(0, |newest| newest.number) + 1),
             requirements: compute.requirements.clone(),
             resources: ClaimedResources { requests: requests(tune) },
-            disk_gi: compute.disk_gi.unwrap_or(pool.spec.disk_gi),
+            disk_gi,
             max_price_per_hour: compute.max_price_per_hour.clone(),
             budget: budget.map(|(left, _)| rounded(left)),
             spot: compute.spot,
@@ -66,6 +68,24 @@ pub fn build(
     claim.metadata.namespace = tune.namespace();
     claim.metadata.owner_references = tune.controller_owner_ref(&()).map(|owner| vec![owner]);
     Ok(claim)
+}
+
+/// A disk that the base model alone fills is not paid for: every machine would be found unfit, and its host avoided for
+/// nothing. What a disk holds may still be too little.
+fn holds_model(disk_gi: i32, base_model: Option<&BaseModel>) -> Result<(), Hold> {
+    const GIB: i64 = 1 << 30;
+    let Some(model) = base_model else { return Ok(()) };
+    let bytes = model.status.as_ref().and_then(|status| status.bytes).unwrap_or_default();
+    let least = bytes / GIB + 1;
+    if i64::from(disk_gi) >= least {
+        return Ok(());
+    }
+    let message = format!(
+        "BaseModel `{}` alone needs {least} GiB of disk, the machine would have {disk_gi} GiB: set spec.compute.diskGi to \
+         more than {least}",
+        model.name_any()
+    );
+    Err(Hold::new("DiskTooSmall", message))
 }
 
 /// A budget has six places at most: what is below that is not spent.

@@ -67,6 +67,10 @@ pub struct BaseModelStatus {
     /// Number of parameters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parameters: Option<i64>,
+    /// Bytes of all its files: what each machine downloads that trains or serves it. None for one that was imported before
+    /// they were counted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes: Option<i64>,
     /// How far the import is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress: Option<Progress>,

@@ -35,6 +35,13 @@ pub struct ModelManifest {
     pub files: Vec<File>,
 }
 
+impl ModelManifest {
+    /// Of all its files: what whoever uses it downloads.
+    pub fn bytes(&self) -> u64 {
+        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes))
+    }
+}
+
 /// One immutable version of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

@@ -1,3 +1,4 @@
+use cooperator_api::base_model::BaseModel;
 use cooperator_api::collective::Collective;
 use cooperator_api::fine_tune::{FineTune, FineTuneStatus};
 use cooperator_api::node_claim::NodeClaim;
@@ -130,6 +131,26 @@ async fn a_fine_tune_rents_a_machine_trains_there_and_gives_it_back() {
     assert!(status.machines[0].is_final);
     assert_eq!(status.waiting, None);
     assert_eq!(status.attempts[0].node_claim.as_deref(), Some("addresses-v1-m1"));
+}
+
+#[tokio::test]
+async fn a_disk_that_the_base_model_alone_fills_is_not_rented_and_what_to_set_is_said() {
+    let renting = renting().await;
+    let vendor = renting.provider("one", &[("a", "0.60")]);
+    renting.cluster.edit("basemodels", "smollm", |model: &mut BaseModel| {
+        model.status.get_or_insert_default().bytes = Some(40 << 30);
+    });
+    let status = run(&renting, 60).await;
+    assert_eq!(waits(&status), "DiskTooSmall", "the pool has 40 GiB");
+    let ready = status.conditions.iter().find(|condition| condition.type_ == "Ready").unwrap();
+    assert_eq!(
+        ready.message,
+        "BaseModel `smollm` alone needs 41 GiB of disk, the machine would have 40 GiB: set spec.compute.diskGi to more than 41"
+    );
+    assert!(claims(&renting.cluster).is_empty() && vendor.calls().is_empty());
+    edit(&renting.cluster, |tune| tune.spec.compute.disk_gi = Some(41));
+    run(&renting, 60).await;
+    assert_eq!(vendor.instances().len(), 1);
 }
 
 #[tokio::test]

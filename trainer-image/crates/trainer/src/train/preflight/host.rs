@@ -36,7 +36,7 @@ fn host(context: &Context) -> Result<Host, Failure> {
 
 /// Bounds from below: what is less cannot do it, what is more may still be too little.
 fn enough(host: Host, base: &ModelManifest) -> Result<(), Failure> {
-    let all = base.files.iter().fold(0, |sum: u64, file| sum.saturating_add(file.bytes));
+    let all = base.bytes();
     let weights = base.files.iter().filter(|file| file.name.ends_with(".safetensors"));
     let weights = weights.fold(0, |sum: u64, file| sum.saturating_add(file.bytes));
     if host.memory < weights {

@@ -60,13 +60,12 @@ async fn measure(context: &Context, base: &ModelManifest) -> Result<Measured, Fa
         Failure::new(FailureReason::PreflightFailed, message)
     })?;
     let storage::Speed { upload, download } = storage::speed(context).await?;
-    let bytes = base.files.iter().fold(0, |sum: u64, file| sum.saturating_add(file.bytes));
     Ok(Measured {
         gflops: cpu.giga(),
         disk_mib_per_second: disk.mebi(),
         download_mbit_per_second: download.megabit(),
         upload_mbit_per_second: upload.megabit(),
-        model_download_seconds: download.seconds(bytes),
+        model_download_seconds: download.seconds(base.bytes()),
     })
 }
 
