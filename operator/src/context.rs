@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use cooperator_kit::ApplyError;
+use cooperator_kit::answer::is_forbidden;
 use cooperator_store::Credentials;
 
 use crate::garage::{Garage, GarageError};
@@ -68,11 +69,9 @@ pub enum Error {
 impl Error {
     /// Whether the API server refused for want of rights in the object's namespace.
     pub fn is_forbidden(&self) -> bool {
-        let forbidden =
-            |error: &kube::Error| matches!(error, kube::Error::Api(status) if status.is_forbidden());
         match self {
             Self::Pipeline(pipeline::Error::Read { source, .. } | pipeline::Error::Write { source, .. }) => {
-                forbidden(source)
+                is_forbidden(source)
             }
             Self::Apply(error) => error.is_forbidden(),
             _ => false,

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 
 use cooperator_api::names::FINALIZER;
+use cooperator_kit::answer::is_absent;
 use kube::api::{Patch, PatchParams};
 use kube::core::NamespaceResourceScope;
 use kube::{Api, Resource, ResourceExt as _};
@@ -29,7 +30,7 @@ where
     let api: Api<K> = Api::namespaced(pipeline.client.clone(), &object.namespace().unwrap_or_default());
     match api.patch(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) if is_absent(&error) => Ok(()),
         Err(error) => Err(Error::write(format!("{} `{name}`", K::kind(&())))(error)),
     }
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cooperator_api::collective::{Collective, Departed};
 use cooperator_core::time::{Clock, Timestamp};
+use cooperator_kit::answer::{is_absent, is_conflict};
 use cooperator_store::{Credentials, Store};
 use k8s_openapi::api::core::v1::{Pod, Secret};
 use kube::api::{ListParams, Patch, PatchParams};
@@ -86,8 +87,7 @@ impl Error {
 
     /// Whether something could not be written because it had changed since it was read.
     pub(crate) fn is_conflict(&self) -> bool {
-        let Self::Write { source, .. } = self else { return false };
-        matches!(&**source, kube::Error::Api(status) if status.is_conflict())
+        matches!(self, Self::Write { source, .. } if is_conflict(source))
     }
 }
 
@@ -110,7 +110,7 @@ impl Pipeline {
     {
         let api: Api<K> = Api::namespaced(self.client.clone(), namespace);
         match api.get(name).await {
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(None),
+            Err(error) if is_absent(&error) => Ok(None),
             found => found.map(Some).map_err(read(format!("{} `{name}`", K::kind(&())))),
         }
     }
@@ -161,7 +161,7 @@ impl Pipeline {
             let what = format!("every {} of namespace `{namespace}`", K::kind(&()));
             let list = match api.list(&page).await {
                 // Who removes the definitions removes all objects, and those that have finalizers still have to go.
-                Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(()),
+                Err(error) if is_absent(&error) => return Ok(()),
                 list => list.map_err(read(what))?,
             };
             list.items.into_iter().for_each(&mut take);

@@ -108,7 +108,7 @@ async fn trained(tunes: &Api<FineTune>, like: &FineTune, name: &str) -> Result<T
 async fn gone(tunes: &Api<FineTune>, pods: &Api<Pod>, name: &str) -> Result<()> {
     match tunes.delete(name, &DeleteParams::foreground()).await {
         Ok(_) => {}
-        Err(kube::Error::Api(status)) if status.is_not_found() => {}
+        Err(kube::Error::Api(status)) if status.code == 404 => {}
         Err(error) => return Err(error.into()),
     }
     let labels = format!("{}=finetune,{}={name}", names::LABEL_KIND, names::LABEL_NAME);

@@ -157,7 +157,7 @@ impl Stage {
         // No kubelet says that a pod has ended.
         let now = DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::background() };
         match api.delete(&name, &now).await {
-            Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             done => done.map(drop),
         }
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use cooperator_api::api_key::{ApiKey, SECRET_FIELD};
 use cooperator_core::api_key::{ENTROPY_BYTES, Key};
+use cooperator_kit::answer::is_there;
 use k8s_openapi::api::core::v1::Secret;
 use kube::api::PostParams;
 use kube::runtime::controller::Action;
@@ -81,12 +82,10 @@ async fn mint(pipeline: &Pipeline, object: &ApiKey) -> Result<Minted, Error> {
     match secrets.create(&params, &build::secret(object, &key)).await {
         Ok(_) => Ok(Minted::Shown(key)),
         // Another replica, or this one before a crash: what the Secret holds counts.
-        Err(kube::Error::Api(status)) if status.is_already_exists() => {
-            match dereference(pipeline, object).await? {
-                Some(secret) => Ok(read(object, &secret)),
-                None => Err(Error::Domain(format!("Secret `{}` came and went", object.spec.secret_ref.name))),
-            }
-        }
+        Err(error) if is_there(&error) => match dereference(pipeline, object).await? {
+            Some(secret) => Ok(read(object, &secret)),
+            None => Err(Error::Domain(format!("Secret `{}` came and went", object.spec.secret_ref.name))),
+        },
         Err(error) => Err(Error::write(format!("Secret `{}`", object.spec.secret_ref.name))(error)),
     }
 }

@@ -3,6 +3,7 @@
 use cooperator_api::fine_tune::FineTune;
 use cooperator_api::node_claim::NodeClaim;
 use cooperator_api::node_pool::NodePool;
+use cooperator_kit::answer::{is_absent, is_there};
 use kube::api::{DeleteParams, PostParams};
 use kube::{Api, ResourceExt as _};
 
@@ -57,7 +58,7 @@ pub async fn provide(
     match api.create(&PostParams::default(), &wanted).await {
         Ok(_) => {}
         // Another pass has made it.
-        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+        Err(error) if is_there(&error) => {}
         Err(error) => return Err(Error::write(format!("NodeClaim `{name}`"))(error)),
     }
     let message = format!("NodeClaim `{name}` has just been made");
@@ -71,7 +72,7 @@ pub async fn release(pipeline: &Pipeline, claims: &[&NodeClaim]) -> Result<(), E
         let api: Api<NodeClaim> = Api::namespaced(pipeline.client.clone(), &namespace);
         match api.delete(&name, &DeleteParams::default()).await {
             Ok(_) => {}
-            Err(kube::Error::Api(status)) if status.is_not_found() => {}
+            Err(error) if is_absent(&error) => {}
             Err(error) => return Err(Error::write(format!("NodeClaim `{name}`"))(error)),
         }
     }

@@ -2,6 +2,7 @@
 
 use cooperator_api::names;
 use cooperator_api::node_claim::NodeClaim;
+use cooperator_kit::answer::{is_absent, is_conflict};
 use cooperator_rental::Record;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{DeleteParams, Patch, PatchParams, Preconditions};
@@ -51,7 +52,7 @@ pub async fn remove(pipeline: &Pipeline, claim: &NodeClaim, node: &Node) -> Resu
     let exactly = Preconditions { uid: node.uid(), resource_version: None };
     match api.delete(&name, &DeleteParams::default().preconditions(exactly)).await {
         Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(true),
+        Err(error) if is_absent(&error) || is_conflict(&error) => Ok(true),
         Err(error) => Err(Error::write(format!("Node `{name}`"))(error)),
     }
 }

@@ -8,6 +8,7 @@ use cooperator_core::time::Timestamp;
 use cooperator_join::token::{NAMESPACE, secret_name};
 use cooperator_join::user_data::{self, Taint};
 use cooperator_join::{Claim, Token, UserData};
+use cooperator_kit::answer::{is_absent, is_there};
 use cooperator_providers::Payload;
 use cooperator_rental::Record;
 use k8s_openapi::api::core::v1::Secret;
@@ -149,7 +150,7 @@ async fn put(pipeline: &Pipeline, wanted: &Secret) -> Result<(), Error> {
     let name = wanted.name_any();
     let write = |error| Error::write(format!("Secret `{name}`"))(error);
     match secrets(pipeline).create(&PostParams::default(), wanted).await {
-        Err(kube::Error::Api(status)) if status.is_already_exists() => {}
+        Err(error) if is_there(&error) => {}
         made => return made.map(drop).map_err(write),
     }
     remove(pipeline, &name).await?;
@@ -159,7 +160,7 @@ async fn put(pipeline: &Pipeline, wanted: &Secret) -> Result<(), Error> {
 async fn remove(pipeline: &Pipeline, name: &str) -> Result<(), Error> {
     match secrets(pipeline).delete(name, &DeleteParams::default()).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) if is_absent(&error) => Ok(()),
         Err(error) => Err(Error::write(format!("Secret `{name}`"))(error)),
     }
 }

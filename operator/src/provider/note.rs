@@ -2,6 +2,7 @@
 
 use cooperator_api::provider::{BlockedHost, Provider};
 use cooperator_core::time::{SignedDuration, Timestamp, later, whole_second};
+use cooperator_kit::answer::{is_absent, is_conflict};
 use cooperator_rental::{Breaker, News, Reason, Settings, Target};
 use kube::api::{Patch, PatchParams};
 use kube::{Api, ResourceExt as _};
@@ -30,8 +31,8 @@ pub async fn note(rent: &Rent, provider: &Provider, launched: Timestamp, news: &
         let Some(patch) = patch(&read, launched, news, now) else { break };
         match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
             Ok(_) => break,
-            Err(kube::Error::Api(status)) if status.is_not_found() => break,
-            Err(kube::Error::Api(status)) if status.is_conflict() && tries < TRIES => {}
+            Err(error) if is_absent(&error) => break,
+            Err(error) if is_conflict(&error) && tries < TRIES => {}
             Err(error) => return Err(Error::write(format!("Provider `{name}`"))(error)),
         }
         let Some(changed) = rent.pipeline.get(&namespace, &name).await? else { break };

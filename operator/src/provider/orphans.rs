@@ -6,6 +6,7 @@ use cooperator_api::node_claim::NodeClaim;
 use cooperator_api::provider::Provider;
 use cooperator_core::money::PricePerHour;
 use cooperator_core::time::Timestamp;
+use cooperator_kit::answer::{is_absent, is_conflict};
 use cooperator_providers::{Driver, Error as VendorError};
 use cooperator_rental::collect::NoPass;
 use cooperator_rental::{Live, Record, Strays, Verdict};
@@ -124,7 +125,7 @@ async fn tell(
         Api::namespaced(rent.pipeline.client.clone(), &claim.namespace().unwrap_or_default());
     match api.patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(()),
+        Err(error) if is_absent(&error) || is_conflict(&error) => Ok(()),
         Err(error) => Err(Error::write(format!("NodeClaim `{name}`"))(error)),
     }
 }

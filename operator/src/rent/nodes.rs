@@ -13,6 +13,7 @@ use cooperator_api::names::{
     LABEL_VERIFIED_CLAIM, TAINT_RENTED,
 };
 use cooperator_core::market::Offer;
+use cooperator_kit::answer::is_conflict;
 use cooperator_providers::own::{asked_for, parse};
 use cooperator_providers::{
     Charge, Deleted, Driver, Error, Instance, InstanceId, InstanceName, Order, OwnMachine, Query, State,
@@ -85,7 +86,7 @@ impl Nodes {
             change["metadata"]["resourceVersion"] = json!(node.resource_version());
             match self.api.patch(name, &PatchParams::default(), &Patch::Merge(&change)).await {
                 Ok(node) => return Ok(Some(node)),
-                Err(kube::Error::Api(status)) if status.is_conflict() => {}
+                Err(error) if is_conflict(&error) => {}
                 Err(kube::Error::Api(status)) if status.code < 500 => {
                     return Err(Error::Refused {
                         vendor: VENDOR,

@@ -5,6 +5,7 @@
 //! when it is called with an attempt that status already holds. Every part may run again after a crash.
 
 use cooperator_api::common::Attempt;
+use cooperator_kit::answer::{is_absent, is_there};
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{ConfigMap, Pod, Secret};
@@ -282,7 +283,7 @@ where
     let name = wanted.name_any();
     match api.create(&PostParams::default(), wanted).await {
         Ok(_) => Ok(()),
-        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+        Err(error) if is_there(&error) => {
             let there = api.get(&name).await.map_err(failed("get", kind, &name))?;
             owned(&there, plan, kind)
         }
@@ -302,7 +303,7 @@ fn absent_is_fine(
     name: &str,
 ) -> Result<(), Error> {
     match result {
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(()),
+        Err(error) if is_absent(&error) => Ok(()),
         other => other.map_err(failed(verb, kind, name)),
     }
 }

@@ -86,7 +86,7 @@ impl Access {
     {
         match self.api::<K>().list(&ListParams::default()).await {
             Ok(list) => Ok(list.items),
-            Err(kube::Error::Api(status)) if status.is_not_found() => bail!(
+            Err(kube::Error::Api(status)) if status.code == 404 => bail!(
                 "this cluster has no {}.{}: install Cooperator with helm first",
                 K::plural(&()),
                 K::group(&())

@@ -8,6 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
+use crate::answer::{is_absent, is_forbidden};
+
 /// Annotation with the digest of what was applied last.
 pub const APPLIED: &str = "cooperator.dev/applied";
 
@@ -49,7 +51,7 @@ pub enum ApplyError {
 impl ApplyError {
     /// Whether the API server refused for want of rights.
     pub fn is_forbidden(&self) -> bool {
-        matches!(self, Self::Api { source, .. } if matches!(&**source, kube::Error::Api(status) if status.is_forbidden()))
+        matches!(self, Self::Api { source, .. } if is_forbidden(source))
     }
 }
 
@@ -118,7 +120,7 @@ where
         let exactly = Preconditions { uid: live.uid(), resource_version: None };
         let parameters = DeleteParams::background().preconditions(exactly);
         match api.delete(name, &parameters).await {
-            Err(kube::Error::Api(status)) if status.is_not_found() => return Ok(false),
+            Err(error) if is_absent(&error) => return Ok(false),
             deleted => drop(deleted.map_err(failed::<K>("delete", name))?),
         }
     }

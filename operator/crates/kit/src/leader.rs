@@ -15,6 +15,8 @@ use kube::api::PostParams;
 use kube::{Api, Client, Config};
 use tokio_util::sync::CancellationToken;
 
+use crate::answer::{is_conflict, is_there};
+
 /// How long each thing takes.
 #[derive(Clone, Copy, Debug)]
 pub struct Timing {
@@ -159,7 +161,7 @@ impl Election {
             let lease = self.lease(None);
             return match self.api.create(&PostParams::default(), &lease).await {
                 Ok(lease) => Ok(self.see(&lease)),
-                Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
+                Err(error) if is_there(&error) => Ok(false),
                 Err(error) => Err(error),
             };
         };
@@ -176,7 +178,7 @@ impl Election {
         match self.api.replace(&self.name, &PostParams::default(), &self.lease(Some(&found))).await {
             Ok(lease) => Ok(self.see(&lease)),
             // Somebody was faster: look again at the next try. A holder is told apart by its name then.
-            Err(kube::Error::Api(status)) if status.is_conflict() => Ok(holder == self.identity),
+            Err(error) if is_conflict(&error) => Ok(holder == self.identity),
             Err(error) => Err(error),
         }
     }

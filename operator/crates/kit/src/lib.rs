@@ -1,6 +1,7 @@
 //! What every controller of ours needs besides its own steps.
 //!
 //! - [`apply()`]: server-side apply of what a `build` step wants, silent when it is so already.
+//! - [`answer`]: what a refusal of the API server means.
 //! - [`run`]: a controller with bounded concurrency, a backoff for each object, metrics, a span for each reconcile,
 //!   and a heartbeat.
 //! - [`leader`]: a Lease by which one replica works at a time, and its work stops when it is lost.
@@ -11,6 +12,7 @@
 //! waits for a change), and `Err` for what may pass by itself: then it is called again after a tenth of a
 //! second, twice that and so on to 5 min, until it succeeds.
 
+pub mod answer;
 pub mod apply;
 pub mod health;
 pub mod leader;

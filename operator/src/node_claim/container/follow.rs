@@ -3,6 +3,7 @@
 
 use cooperator_api::node_claim::NodeClaim;
 use cooperator_core::time::Timestamp;
+use cooperator_kit::answer::{is_absent, is_conflict};
 use cooperator_rental::Record;
 use k8s_openapi::api::coordination::v1::Lease;
 use k8s_openapi::api::core::v1::{Node, Pod};
@@ -108,7 +109,7 @@ pub async fn write_status(pipeline: &Pipeline, pod: &Pod, status: &Value) -> Res
     let patch = json!({ "metadata": { "resourceVersion": pod.resource_version() }, "status": status });
     match pods(pipeline, pod).patch_status(&name, &PatchParams::default(), &Patch::Merge(&patch)).await {
         Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.is_not_found() => Ok(false),
+        Err(error) if is_absent(&error) => Ok(false),
         Err(error) => Err(Error::write(format!("Pod `{name}`"))(error)),
     }
 }
@@ -121,7 +122,7 @@ async fn let_go(pipeline: &Pipeline, pod: &Pod) -> Result<bool, Error> {
         DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() }.preconditions(exactly);
     match pods(pipeline, pod).delete(&name, &now).await {
         Ok(_) => Ok(true),
-        Err(kube::Error::Api(status)) if status.is_not_found() || status.is_conflict() => Ok(false),
+        Err(error) if is_absent(&error) || is_conflict(&error) => Ok(false),
         Err(error) => Err(Error::write(format!("Pod `{name}`"))(error)),
     }
 }

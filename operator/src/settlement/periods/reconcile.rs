@@ -8,6 +8,7 @@ use cooperator_api::settlement::Settlement;
 use cooperator_contract::layout;
 use cooperator_contract::settle::Statement;
 use cooperator_core::period::Period;
+use cooperator_kit::answer::is_there;
 use kube::api::PostParams;
 use kube::runtime::controller::Action;
 use kube::{Api, ResourceExt as _};
@@ -149,7 +150,7 @@ async fn publish(
             let reporter = pipeline.reporter(MANAGER, Fields::Only(&[]));
             reporter.event(collective, false, "PeriodSettled", note).await;
         }
-        Err(kube::Error::Api(status)) if status.is_already_exists() => {
+        Err(error) if is_there(&error) => {
             let there = api.get(&name).await.map_err(failed)?;
             if there.spec != wanted.spec {
                 let what = format!(

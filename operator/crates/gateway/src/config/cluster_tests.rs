@@ -90,9 +90,8 @@ fn json_answer(value: &Value) -> Response {
     ([("content-type", "application/json")], value.to_string()).into_response()
 }
 
-fn refused(code: StatusCode) -> Response {
-    let status =
-        json!({"kind": "Status", "status": "Failure", "code": code.as_u16(), "reason": "x", "message": "x"});
+fn refused(code: StatusCode, reason: &str) -> Response {
+    let status = json!({"kind": "Status", "status": "Failure", "code": code.as_u16(), "reason": reason, "message": ""});
     (code, [("content-type", "application/json")], status.to_string()).into_response()
 }
 
@@ -102,7 +101,7 @@ async fn answer(State(cluster): State<Cluster>, request: Request) -> Response {
     if request.method() == Method::GET {
         return match cluster.get(&path) {
             Some(object) => json_answer(&object),
-            None if path.contains('/') => refused(StatusCode::NOT_FOUND),
+            None if path.contains('/') => refused(StatusCode::NOT_FOUND, "NotFound"),
             None if query.contains("watch=true") => cluster.watch(&path),
             None => cluster.list(&path),
         };
@@ -111,9 +110,9 @@ async fn answer(State(cluster): State<Cluster>, request: Request) -> Response {
     let path = path.strip_suffix("/status").unwrap().to_owned();
     let patch: Value =
         serde_json::from_slice(&request.into_body().collect().await.unwrap().to_bytes()).unwrap();
-    let Some(mut object) = cluster.get(&path) else { return refused(StatusCode::NOT_FOUND) };
+    let Some(mut object) = cluster.get(&path) else { return refused(StatusCode::NOT_FOUND, "NotFound") };
     if patch["metadata"]["resourceVersion"] != object["metadata"]["resourceVersion"] {
-        return refused(StatusCode::CONFLICT);
+        return refused(StatusCode::CONFLICT, "Conflict");
     }
     for (field, value) in patch["status"].as_object().unwrap() {
         object["status"][field] = value.clone();

@@ -4,6 +4,7 @@ use async_trait::async_trait;
 use cooperator_api::api_key::{ApiKey, BudgetLease};
 use cooperator_api::common::Money;
 use cooperator_core::money::{Amount, MoneyError};
+use cooperator_kit::answer::{is_absent, is_conflict};
 use kube::api::{Api, Patch, PatchParams};
 use serde_json::json;
 
@@ -56,7 +57,7 @@ impl LeaseStore for KubeLeases {
         };
         match self.keys.patch_status(name, &manager, &Patch::Merge(&patch)).await {
             Ok(_) => Ok(Written::Done),
-            Err(kube::Error::Api(status)) if status.is_conflict() => Ok(Written::Conflict),
+            Err(error) if is_conflict(&error) => Ok(Written::Conflict),
             Err(error) => Err(store_error(&error)),
         }
     }
@@ -64,7 +65,7 @@ impl LeaseStore for KubeLeases {
 
 fn store_error(error: &kube::Error) -> StoreError {
     match error {
-        kube::Error::Api(status) if status.is_not_found() => StoreError::Gone,
+        error if is_absent(error) => StoreError::Gone,
         // The message of the API server alone: its whole answer may quote the object.
         kube::Error::Api(status) => StoreError::Unavailable(format!("{} {}", status.code, status.reason)),
         _ => StoreError::Unavailable("the API server cannot be reached".to_owned()),
